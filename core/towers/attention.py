@@ -1,0 +1,108 @@
+"""Self-attention over a packed sequence: the tokens of many pictures in one (T, D) matrix.
+
+The linear layers see the whole matrix. The attention itself works run by run, a run being pictures
+of one grid: nothing is padded and no mask is ever built. With flash-attn on a GPU its
+variable-length kernel takes all runs at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib.util import find_spec
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import scaled_dot_product_attention
+
+from mlcd.core.optional import require
+from mlcd.core.towers.rope import Rotation, rotate, rotate_
+from mlcd.core.towers.workspace import Workspace, add_linear, apply_linear
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Consecutive pictures of one grid in a packed sequence."""
+
+    num_pictures: int
+    num_tokens: int
+    rotation: Rotation | None = None
+    """None for towers with learned positions."""
+    """None for towers with learned positions."""
+
+    @property
+    def length(self) -> int:
+        """Rows that the run takes in the packed sequence."""
+        return self.num_pictures * self.num_tokens
+
+
+class SelfAttention(nn.Module):
+    """Multi-head attention in which every token sees the tokens of its own picture."""
+
+    def __init__(self, width: int, num_heads: int, *, qkv_bias: bool) -> None:
+        super().__init__()
+        self.num_heads = num_heads
+        self.qkv = nn.Linear(width, 3 * width, bias=qkv_bias)
+        self.out = nn.Linear(width, width)
+
+    def forward(
+        self,
+        tokens: Tensor,
+        normed: Tensor,
+        runs: Sequence[Run],
+        workspace: Workspace | None = None,
+    ) -> Tensor:
+        """`tokens` plus the attention of `normed`: (T, D), (T, D), runs of T rows -> (T, D)."""
+        qkv = apply_linear(self.qkv, normed, workspace, "qkv").unflatten(
+            1, (3, self.num_heads, -1)
+        )  # (T, 3, heads, d)
+        turned = [
+            _turn(part, run, workspace)
+            for part, run in zip(qkv.split([run.length for run in runs]), runs, strict=True)
+        ]
+        if len(runs) == 1:
+            mixed = attend(turned[0])  # (T, heads, d)
+        elif can_use_flash_attention(qkv):
+            mixed = attend_with_flash(torch.cat([part.flatten(0, 1) for part in turned]), runs)
+        else:
+            mixed = torch.cat([attend(part) for part in turned])
+        return add_linear(tokens, self.out, mixed.flatten(1), workspace)
+
+
+def _turn(qkv: Tensor, run: Run, workspace: Workspace | None) -> Tensor:
+    """One run, queries and keys rotated: (B * N, 3, heads, d) -> (B, N, 3, heads, d)."""
+    qkv = qkv.unflatten(0, (run.num_pictures, run.num_tokens))
+    if run.rotation is None:
+        return qkv
+    if workspace is None:
+        turned = rotate(qkv[:, :, :2], run.rotation)
+        return torch.cat([turned, qkv[:, :, 2:]], dim=2)
+    for picture in qkv:  # one by one, so that the rotation works within the cache
+        rotate_(picture[:, :2], run.rotation, workspace)
+    return qkv
+
+
+def attend(qkv: Tensor) -> Tensor:
+    """Attention inside each picture of one run: (B, N, 3, heads, d) -> (B * N, heads, d)."""
+    queries, keys, values = qkv.permute(2, 0, 3, 1, 4).unbind(0)  # each (B, heads, N, d)
+    return scaled_dot_product_attention(queries, keys, values).transpose(1, 2).flatten(0, 1)
+
+
+@cache
+def _has_flash_attention() -> bool:
+    return find_spec("flash_attn") is not None
+
+
+def can_use_flash_attention(qkv: Tensor) -> bool:
+    """Whether flash-attn is there and takes this tensor: half precision on a CUDA device."""
+    return qkv.is_cuda and qkv.dtype in (torch.float16, torch.bfloat16) and _has_flash_attention()
+
+
+def attend_with_flash(qkv: Tensor, runs: Sequence[Run]) -> Tensor:
+    """Attention inside every picture, by flash-attn: (T, 3, heads, d) -> (T, heads, d)."""
+    kernel = require("flash_attn", extra="flash-attn").flash_attn_varlen_qkvpacked_func
+    lengths = [run.num_tokens for run in runs for _ in range(run.num_pictures)]
+    edges = torch.tensor([0, *lengths], device=qkv.device).cumsum(0).to(torch.int32)
+    mixed: Tensor = kernel(qkv, edges, max(lengths))
+    return mixed
