@@ -61,16 +61,20 @@ def render(scene: Scene, width: int, height: int) -> RenderedScene:
     )
 
 
-def _draw(
-    placed: PlacedThing, canvas: Canvas, masks: list[NDArray[np.bool_]], index: int
-) -> None:
+def _draw(placed: PlacedThing, canvas: Canvas, masks: list[NDArray[np.bool_]], index: int) -> None:
     """Blend one thing into the canvas, and keep what is seen of it and of those below."""
     height, width = canvas.shape[:2]
     side = placed.size * min(width, height)
     center_x, center_y = placed.center[0] * width, placed.center[1] * height
-    reach = side * (abs(math.cos(math.radians(placed.rotation_deg))) + abs(
-        math.sin(math.radians(placed.rotation_deg))
-    )) / 2 + 1
+    reach = (
+        side
+        * (
+            abs(math.cos(math.radians(placed.rotation_deg)))
+            + abs(math.sin(math.radians(placed.rotation_deg)))
+        )
+        / 2
+        + 1
+    )
     left, right = max(0, math.floor(center_x - reach)), min(width, math.ceil(center_x + reach))
     top, bottom = max(0, math.floor(center_y - reach)), min(height, math.ceil(center_y + reach))
     if left >= right or top >= bottom:

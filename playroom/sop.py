@@ -67,7 +67,10 @@ def write_sop(
     chosen = list(scene_things() if things is None else things)
     backgrounds = list_images(photos) if photos else []
     categories = sorted({thing.category for thing in chosen})
-    splits = {"train": [t for t in chosen if not t.is_test], "test": [t for t in chosen if t.is_test]}
+    splits = {
+        "train": [t for t in chosen if not t.is_test],
+        "test": [t for t in chosen if t.is_test],
+    }
     lists: dict[str, list[str]] = {}
     image_id = class_id = 0
     total = len(chosen) * pictures_per_thing

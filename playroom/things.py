@@ -22,9 +22,7 @@ Style = Literal["noto", "fluent"]
 STYLES: tuple[Style, ...] = ("noto", "fluent")
 
 #: Categories of signs, faces and people: they widen training, but are not things to find in a scene.
-SIGN_CATEGORIES = frozenset(
-    {"Flags", "Symbols", "Component", "People & Body", "Smileys & Emotion"}
-)
+SIGN_CATEGORIES = frozenset({"Flags", "Symbols", "Component", "People & Body", "Smileys & Emotion"})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

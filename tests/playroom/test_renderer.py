@@ -54,7 +54,9 @@ def test_the_mask_is_where_the_picture_differs_from_its_ground() -> None:
 def test_a_higher_layer_hides_a_lower_one_whatever_the_order_in_the_scene() -> None:
     above = PlacedThing(thing=APPLE, style="noto", size=0.9, layer=1)
     below = PlacedThing(thing=TEAPOT, style="noto", size=0.3, layer=0)
-    first, second = (render(Scene(things=order), 64, 64) for order in [(above, below), (below, above)])
+    first, second = (
+        render(Scene(things=order), 64, 64) for order in [(above, below), (below, above)]
+    )
     assert (first.image == second.image).all()
     assert first.things[1].box is None
     assert (first.things[0].mask == second.things[1].mask).all()

@@ -21,7 +21,9 @@ def few_things(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_each_query_has_one_right_answer_in_the_other_style() -> None:
     measured = things_retrieval_set(ground="white", size=32)
     assert measured.queries is not None
-    assert [image.label for image in measured.queries] == [image.label for image in measured.gallery]
+    assert [image.label for image in measured.queries] == [
+        image.label for image in measured.gallery
+    ]
     assert all(image.id.startswith("noto/") for image in measured.queries)
     assert all(image.id.startswith("fluent/") for image in measured.gallery)
     assert not {image.id for image in measured.queries} & {image.id for image in measured.gallery}

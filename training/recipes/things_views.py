@@ -70,7 +70,10 @@ class ThingsViews(Dataset[ViewBatch]):
         random = np.random.default_rng((self.seed, step))
         chosen = random.choice(len(self.things), self.num_things, replace=False)
         labels = np.full(self.num_things + self.num_places, IGNORED_LABEL, np.int64)
-        changed_share, variation = self._at(step, self.changed_share), self._at(step, self.variation)
+        changed_share, variation = (
+            self._at(step, self.changed_share),
+            self._at(step, self.variation),
+        )
         size = self.image_size
         images = np.empty((2, len(labels), size, size, 3), np.uint8)
         for row, label in enumerate(chosen):
@@ -137,7 +140,9 @@ class ThingsViews(Dataset[ViewBatch]):
         )
         ground = random_ground(random)
         size = self.image_size
-        scenes = [Scene(things=things, ground=ground, light=random_light(random, 0.5)) for _ in STYLES]
+        scenes = [
+            Scene(things=things, ground=ground, light=random_light(random, 0.5)) for _ in STYLES
+        ]
         views: list[Image] = [
             render(scene, 2 * size, size).image[:, left : left + size]
             for scene, left in zip(scenes, (0, size), strict=True)

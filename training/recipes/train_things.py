@@ -91,7 +91,10 @@ class ThingsTraining:
         decayed = [p for p in self.modules.parameters() if p.ndim > 1]
         others = [p for p in self.modules.parameters() if p.ndim <= 1]
         self.optimizer = torch.optim.AdamW(
-            [{"params": decayed, "weight_decay": recipe.weight_decay}, {"params": others, "weight_decay": 0.0}],
+            [
+                {"params": decayed, "weight_decay": recipe.weight_decay},
+                {"params": others, "weight_decay": 0.0},
+            ],
             lr=recipe.lr,
             betas=(0.9, 0.98),
         )
@@ -170,7 +173,9 @@ def train_things(recipe: ThingsRecipe, output: Path, *, checkpoint_every: int = 
                 log.write(json.dumps(line) + "\n")
                 log.flush()
             if (step + 1) % checkpoint_every == 0:
-                save_checkpoint(checkpoint, step=step + 1, state=training.state(), settings=asdict(recipe))
+                save_checkpoint(
+                    checkpoint, step=step + 1, state=training.state(), settings=asdict(recipe)
+                )
     card = {
         "data": f"{len(training_things()):,} things in two art styles, rendered by mlcd.playroom",
         "licence": "Apache-2.0; the art it was trained on: Noto Emoji (Apache-2.0), Fluent Emoji (MIT)",
