@@ -108,7 +108,6 @@ def add(
 
     opened = Gallery.open(gallery, tower=tower)
     _add(opened, list(_some(pictures)), batch_size=batch_size, json=json)
-    _refuse_empty(opened)
 
 
 def remove(

@@ -47,7 +47,7 @@ def _blend(colours: NDArray[np.float32], share: NDArray[np.float32]) -> Canvas:
     position = share * (len(colours) - 1)
     low = np.clip(position.astype(int), 0, len(colours) - 2)
     rest = (position - low)[..., None].astype(np.float32)
-    return colours[low] * (1 - rest) + colours[low + 1] * rest
+    return np.asarray(colours[low] * (1 - rest) + colours[low + 1] * rest)
 
 
 def _noise(ground: Ground, width: int, height: int) -> NDArray[np.float32]:
