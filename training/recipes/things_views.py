@@ -20,7 +20,7 @@ from mlcd.playroom.renderer import render
 from mlcd.playroom.sampling import WHITE, random_ground, random_light, random_single_scene
 from mlcd.playroom.scenes import Ground, PlacedThing, Scene
 from mlcd.playroom.things import STYLES, Thing, training_things
-from mlcd.training.losses.margin_softmax import IGNORED_LABEL
+from mlcd.training.heads.prototype_head import IGNORED_LABEL
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -21,6 +21,7 @@ from torch.utils.data import DataLoader
 
 from mlcd.core.towers import VisionTower, presets, save_tower
 from mlcd.playroom.things import training_things
+from mlcd.training.heads.prototype_head import PrototypeHead
 from mlcd.training.losses.margin_softmax import MarginSoftmax
 from mlcd.training.losses.pair_contrast import pair_contrast
 from mlcd.training.recipes.things_views import ThingsViews, ViewBatch
@@ -79,12 +80,12 @@ class ThingsTraining:
             white_share=recipe.white_share,
             variation=recipe.variation,
         )
-        self.head = MarginSoftmax(
+        self.head = PrototypeHead(
             len(self.views.things),
             self.tower.config.width,
-            logit_scale=recipe.softmax_scale,
-            margin=recipe.margin,
-            kind="cosface",
+            loss=MarginSoftmax(
+                logit_scale=recipe.softmax_scale, margin=recipe.margin, kind="cosface"
+            ),
         )
         self.modules = nn.ModuleDict({"tower": self.tower, "head": self.head})
         self.average = {name: value.clone() for name, value in self.tower.state_dict().items()}

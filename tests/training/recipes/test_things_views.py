@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from mlcd.playroom.things import training_things
-from mlcd.training.losses.margin_softmax import IGNORED_LABEL
+from mlcd.training.heads.prototype_head import IGNORED_LABEL
 from mlcd.training.recipes.things_views import ThingsViews
 
 

@@ -1,0 +1,78 @@
+"""Random choices that are a function of (seed, step) alone, the same on any number of ranks.
+
+A keyed permutation of all numbers is walked from its start until enough are found, so a choice of
+n out of K costs O(n + sqrt(K)) and nothing of size K is ever made.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+
+import torch
+from torch import Tensor
+
+_LOW_31_BITS = 0x7FFFFFFF
+
+
+def sample_classes(
+    positives: Tensor, *, num_classes: int, budget: int, seed: int, step: int
+) -> Tensor:
+    """All of `positives` and random others up to `budget` classes: sorted ids (n,), int64.
+
+    `positives` are sorted and unique. When they are more than the budget, they alone are returned.
+    """
+    missing = budget - len(positives)
+    if missing <= 0:
+        return positives
+    drawn = _permutation_start(
+        budget, num_classes, seed=seed, step=step, purpose="classes", device=positives.device
+    )
+    others = drawn[~torch.isin(drawn, positives, assume_unique=True)][:missing]
+    return torch.cat([positives, others]).sort().values
+
+
+def sample_dims(
+    count: int, embed_dim: int, *, seed: int, step: int, device: torch.device
+) -> Tensor:
+    """`count` of the `embed_dim` feature dimensions: sorted ids (count,), int64."""
+    drawn = _permutation_start(
+        count, embed_dim, seed=seed, step=step, purpose="dims", device=device
+    )
+    return drawn[:count].sort().values
+
+
+def keyed_numbers(*key: object) -> list[int]:
+    """16 numbers of 32 bits that follow from `key` on every machine."""
+    digest = hashlib.blake2b(repr(key).encode()).digest()
+    return [int.from_bytes(digest[i : i + 4], "little") for i in range(0, len(digest), 4)]
+
+
+def _permutation_start(
+    count: int, total: int, *, seed: int, step: int, purpose: str, device: torch.device
+) -> Tensor:
+    """At least the first `count` numbers of a permutation of range(total), int64.
+
+    A Feistel network whose halves are the digits of a number in base `width` and whose rounds add
+    modulo the size of a half. Its domain is a little larger than `total`; what falls outside is
+    left out, which keeps the rest a permutation.
+    """
+    width = math.isqrt(total - 1) + 1
+    height = -(-total // width)
+    length = min(count + width * height - total, width * height)
+    numbers = torch.arange(length, device=device)
+    high, low = numbers // width, numbers % width
+    keys = keyed_numbers(seed, step, purpose)
+    for i in range(0, len(keys), 4):
+        high = (high + _mix(low, keys[i], keys[i + 1])) % height
+        low = (low + _mix(high, keys[i + 2], keys[i + 3])) % width
+    numbers = high * width + low
+    return numbers[numbers < total]
+
+
+def _mix(numbers: Tensor, first_key: int, second_key: int) -> Tensor:
+    """A hash of 31 bits of numbers below 2^31. No product leaves the 63 bits of an int64."""
+    mixed = (numbers ^ (first_key & _LOW_31_BITS)) * 0x9E3779B1
+    mixed = (mixed ^ (mixed >> 29)) & _LOW_31_BITS
+    mixed = (mixed ^ (second_key & _LOW_31_BITS)) * 0x85EBCA77
+    return (mixed ^ (mixed >> 31)) & _LOW_31_BITS
