@@ -52,7 +52,7 @@ def faiss_flat(folder: Path, calls: Connection) -> None:
 
 def exact(folder: Path, calls: Connection) -> None:
     """Our exact search on the memory-mapped file."""
-    from mlcd.apps.retrieval.exact import exact_nearest
+    from mlcd.core.nearest import exact_nearest
     from mlcd.apps.retrieval.vectors import map_vectors
 
     path = folder / "vectors-0.f32"

@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlcd.apps.retrieval.errors import GalleryError
-from mlcd.apps.retrieval.exact import exact_nearest
 from mlcd.apps.retrieval.vectors import Vectors
 from mlcd.core.files import atomic_path
+from mlcd.core.nearest import exact_nearest
 from mlcd.core.optional import require
 
 IndexKind = Literal["exact", "flat", "hnsw", "ivfpq"]

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import numpy as np
 
-from mlcd.apps.retrieval.embedding_table import embed_table
 from mlcd.apps.retrieval.intake import Progress
 from mlcd.apps.retrieval.metrics import RECALL_AT, summarize
 from mlcd.apps.retrieval.rankings import rank_relevant
 from mlcd.apps.retrieval.sheet import Answer, Tile, draw_sheet
 from mlcd.apps.retrieval.vectors import Vectors
 from mlcd.core.datasets.retrieval_set import LabelledImage, RetrievalSet
+from mlcd.core.embedding.table import embed_table
 from mlcd.core.results import Evaluation, Picture, Plot, Published, Result, Stamp
 from mlcd.core.results.sample_log import Sample
 from mlcd.core.towers import VisionTower
@@ -66,7 +66,12 @@ def evaluate(
         if left:
             embeddings = {
                 side: embed_table(
-                    folder / EMBEDDINGS.format(side), images, tower, batch_size, progress
+                    folder / EMBEDDINGS.format(side),
+                    [image.source for image in images],
+                    tower,
+                    width=tower.config.output_dim,
+                    batch_size=batch_size,
+                    progress=progress,
                 )
                 for side, images in tables.items()
             }

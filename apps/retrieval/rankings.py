@@ -10,8 +10,8 @@ from hashlib import blake2b
 import numpy as np
 import torch
 
-from mlcd.apps.retrieval.top_k import top_k
 from mlcd.apps.retrieval.vectors import Vectors
+from mlcd.core.top_k import top_k
 
 BLOCK_SCORES = 16_000_000  # scores held at once: 64 MB
 KEPT_HITS = 5  # best hits of a query that are kept by name

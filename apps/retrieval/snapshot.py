@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlcd.apps.retrieval.errors import GalleryError
-from mlcd.apps.retrieval.exact import exact_nearest
 from mlcd.apps.retrieval.index import FaissIndex, check_kind
 from mlcd.apps.retrieval.metadata import State, Transaction
 from mlcd.apps.retrieval.vectors import Vectors, map_vectors
+from mlcd.core.nearest import exact_nearest
 
 
 @dataclass(frozen=True, slots=True)

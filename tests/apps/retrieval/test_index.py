@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from mlcd.apps.retrieval import GalleryError
-from mlcd.apps.retrieval.exact import exact_nearest
 from mlcd.apps.retrieval.index import FaissIndex, IndexKind, check_kind, measured_recall
 from mlcd.apps.retrieval.vectors import Vectors
+from mlcd.core.nearest import exact_nearest
 
 pytest.importorskip("faiss")
 

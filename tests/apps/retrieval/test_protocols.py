@@ -12,10 +12,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mlcd.apps.retrieval import embedding_table, protocols
+from mlcd.apps.retrieval import protocols
 from mlcd.apps.retrieval.metrics import summarize
 from mlcd.apps.retrieval.protocols import evaluate, measure_embeddings
 from mlcd.core.datasets.retrieval_set import LabelledImage, RetrievalSet
+from mlcd.core.embedding import table
 from mlcd.core.images import read_image
 from mlcd.core.results import Evaluation, load_result
 from mlcd.core.towers import VisionTower
@@ -113,7 +114,7 @@ def test_an_evaluation_that_is_killed_at_a_sample_goes_on_there(
     assert len(before.splitlines()) == killed_after
 
     monkeypatch.setattr(
-        embedding_table,
+        table,
         "embed_images",
         lambda tower, sources, batch_size: pytest.fail("embedded again") if sources else (),
     )
@@ -127,7 +128,7 @@ def test_an_evaluation_that_is_killed_at_a_sample_goes_on_there(
 def test_embeddings_that_were_made_before_the_kill_are_not_made_again(
     alone: RetrievalSet, tower: VisionTower, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    embed = embedding_table.embed_images
+    embed = table.embed_images
     seen: list[int] = []
     stops = [KeyboardInterrupt()]
 
@@ -138,7 +139,7 @@ def test_embeddings_that_were_made_before_the_kill_are_not_made_again(
             if len(seen) == 2 and stops:
                 raise stops.pop()
 
-    monkeypatch.setattr(embedding_table, "embed_images", stopping)
+    monkeypatch.setattr(table, "embed_images", stopping)
     with pytest.raises(KeyboardInterrupt):
         evaluate(alone, tower, tmp_path / "result", batch_size=4)
     evaluate(alone, tower, tmp_path / "result", batch_size=4)
@@ -149,7 +150,7 @@ def test_a_finished_evaluation_is_read_and_not_run_again(
     alone: RetrievalSet, tower: VisionTower, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = evaluate(alone, tower, tmp_path / "result")
-    monkeypatch.setattr(protocols, "embed_table", lambda *_: pytest.fail("embedded again"))
+    monkeypatch.setattr(protocols, "embed_table", lambda *_, **__: pytest.fail("embedded again"))
     assert evaluate(alone, tower, tmp_path / "result").metrics == first.metrics
 
 

@@ -10,19 +10,21 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from mlcd.apps.retrieval.top_k import top_k
-from mlcd.apps.retrieval.vectors import Vectors
+from mlcd.core.top_k import top_k
+
+Embeddings = NDArray[np.float32]
+"""Rows of float32, L2-normalised: (N, D)."""
 
 BLOCK = 16_384  # vectors scored at once
 QUERIES = 256  # queries scored at once: with BLOCK, 16 MB of scores
 
 
 def exact_nearest(
-    queries: Vectors, vectors: Vectors, k: int, *, live: NDArray[np.bool_] | None = None
-) -> tuple[Vectors, NDArray[np.int64]]:
+    queries: Embeddings, vectors: Embeddings, k: int, *, live: NDArray[np.bool_] | None = None
+) -> tuple[Embeddings, NDArray[np.int64]]:
     """Cosines and rows of the `k` nearest of every query, best first, equal ones by row.
 
-    queries (Q, D), vectors (N, D), both L2-normalised -> (Q, k), (Q, k). Rows whose `live` (N,)
+    queries (Q, D), vectors (N, D) -> (Q, k), (Q, k). Rows whose `live` (N,)
     is False are never found; where fewer than `k` are left, the score is -inf and the row -1.
     """
     scores = np.full((len(queries), k), -np.inf, dtype=np.float32)
@@ -39,7 +41,7 @@ def exact_nearest(
 
 
 def _nearest(
-    queries: Tensor, vectors: Vectors, k: int, live: NDArray[np.bool_] | None
+    queries: Tensor, vectors: Embeddings, k: int, live: NDArray[np.bool_] | None
 ) -> tuple[Tensor, Tensor]:
     best = torch.empty(len(queries), 0)
     rows = torch.empty(len(queries), 0, dtype=torch.int64)

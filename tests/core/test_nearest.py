@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mlcd.apps.retrieval import exact
-from mlcd.apps.retrieval.exact import exact_nearest
 from mlcd.apps.retrieval.vectors import Vectors, append_vectors, map_vectors
+from mlcd.core import nearest
+from mlcd.core.nearest import exact_nearest
 
 
 def unit_vectors(count: int, dim: int, seed: int) -> Vectors:
@@ -29,8 +29,8 @@ def slow_nearest(queries: Vectors, vectors: Vectors, k: int, live: list[bool]) -
 def test_blocks_of_any_size_find_what_a_loop_finds(
     block: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(exact, "BLOCK", block)
-    monkeypatch.setattr(exact, "QUERIES", 3)
+    monkeypatch.setattr(nearest, "BLOCK", block)
+    monkeypatch.setattr(nearest, "QUERIES", 3)
     vectors, queries = unit_vectors(200, 8, seed=0), unit_vectors(5, 8, seed=1)
     live = np.random.default_rng(2).random(200) < 0.7
     scores, rows = exact_nearest(queries, vectors, 9, live=live)

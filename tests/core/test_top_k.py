@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from mlcd.apps.retrieval.top_k import GROUP, top_k
+from mlcd.core.top_k import GROUP, top_k
 
 
 @pytest.mark.parametrize("levels", [1, 3, 50, 10**6])
