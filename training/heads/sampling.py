@@ -61,13 +61,31 @@ def _permutation_start(
     height = -(-total // width)
     length = min(count + width * height - total, width * height)
     numbers = torch.arange(length, device=device)
+    numbers = _exchange(numbers, width, height, keyed_numbers(seed, step, purpose))
+    return numbers[numbers < total]
+
+
+def permuted(numbers: Tensor, total: int, *key: object) -> Tensor:
+    """Where a permutation of range(total) that follows from `key` sends `numbers`, int64.
+
+    Nothing of size `total` is made: what falls outside is sent on until it falls inside.
+    """
+    width = math.isqrt(total - 1) + 1
+    height = -(-total // width)
+    keys = keyed_numbers(*key)
+    numbers = _exchange(numbers, width, height, keys)
+    while bool((is_outside := numbers >= total).any()):
+        numbers[is_outside] = _exchange(numbers[is_outside], width, height, keys)
+    return numbers
+
+
+def _exchange(numbers: Tensor, width: int, height: int, keys: list[int]) -> Tensor:
+    """A permutation of range(width * height): rounds in which each half moves the other."""
     high, low = numbers // width, numbers % width
-    keys = keyed_numbers(seed, step, purpose)
     for i in range(0, len(keys), 4):
         high = (high + _mix(low, keys[i], keys[i + 1])) % height
         low = (low + _mix(high, keys[i + 2], keys[i + 3])) % width
-    numbers = high * width + low
-    return numbers[numbers < total]
+    return high * width + low
 
 
 def _mix(numbers: Tensor, first_key: int, second_key: int) -> Tensor:
