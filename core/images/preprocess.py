@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
@@ -89,6 +89,11 @@ class Preprocess:
         np.multiply(cropped, np.float32(self.rescale_factor) / std, out=pixels)
         pixels -= mean / std
         return pixels
+
+    def at_size(self, size: int) -> Preprocess:
+        """The same part of the picture, as `size` pixels a side."""
+        target = self.resize_to and max(1, round(self.resize_to * size / self.size))
+        return replace(self, size=size, resize_to=target)
 
     def batch(self, images: Sequence[ImageSource]) -> torch.Tensor:
         """The pixels of several pictures, float32 (B, 3, S, S)."""

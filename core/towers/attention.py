@@ -29,7 +29,6 @@ class Run:
     num_tokens: int
     rotation: Rotation | None = None
     """None for towers with learned positions."""
-    """None for towers with learned positions."""
 
     @property
     def length(self) -> int:

@@ -11,6 +11,9 @@ from mlcd.core.images import Preprocess
 Form = Literal["clip", "rope2d", "unicom"]
 Activation = Literal["quick_gelu", "gelu", "gelu_pytorch_tanh", "relu", "relu6", "silu"]
 
+KIND = "vision_tower"
+"""`kind` in the config.json of our folders."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TowerConfig:
@@ -84,6 +87,22 @@ class TowerConfig:
     def output_dim(self) -> int:
         """Length of the embedding."""
         return self.embed_dim or self.width
+
+    @property
+    def num_parameters(self) -> int:
+        """How many trained numbers a tower of this architecture has; buffers do not count."""
+        D, E, M = self.width, self.output_dim, self.mlp_width
+        rope2d, unicom = self.form == "rope2d", self.form == "unicom"
+        num_patches = self.grid[0] * self.grid[1]
+        num_tokens = self.num_prefix_tokens + num_patches
+        total = 3 * self.patch_size**2 * D + D  # patches, with a bias or a class token
+        total += self.head_dim // 2 if rope2d else num_tokens * D  # class angles or positions
+        total += 2 * D if unicom else 4 * D  # layer norms outside the blocks
+        attention = 4 * D * D + (D if unicom else 4 * D)
+        total += self.depth * (attention + 2 * D * M + M + D + 4 * D)
+        if unicom:
+            total += num_patches * D * D + 2 * D + D * E + 2 * E
+        return total
 
     def to_dict(self) -> dict[str, Any]:
         """The config as plain JSON values."""

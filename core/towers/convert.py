@@ -23,12 +23,9 @@ from mlcd.core.checkpoint import (
     read_shapes,
 )
 from mlcd.core.towers import huggingface, upstream
-from mlcd.core.towers.config import TowerConfig
+from mlcd.core.towers.config import KIND, TowerConfig
 from mlcd.core.towers.naming import HUGGINGFACE, NATIVE_ROPE2D, NATIVE_UNICOM, Naming
 from mlcd.core.towers.vit import VisionTower
-
-KIND = "vision_tower"
-"""`kind` in the config.json of our folders."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -12,7 +12,8 @@ import torch
 from mlcd.core.checkpoint import cast_weight, cast_weights, weights_digest, write_weights
 from mlcd.core.files import atomic_folder, write_text
 from mlcd.core.models import find_model
-from mlcd.core.towers.convert import KIND, recognise
+from mlcd.core.towers.config import KIND
+from mlcd.core.towers.convert import recognise
 from mlcd.core.towers.vit import VisionTower
 
 

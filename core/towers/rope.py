@@ -53,7 +53,6 @@ class RotaryPosition(nn.Module):
 def rotate(queries_keys: Tensor, rotation: Rotation) -> Tensor:
     """Turn the channel pairs (k, k + d/2) by their token's angles: (B, N, 2, heads, d) -> same.
 
-
     Computed in float32 and returned in the dtype that came in.
     """
     cos, sin = (part[:, None, None] for part in rotation)  # (N, 1, 1, d/2)

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from mlcd.core.checkpoint import weights_digest
 from mlcd.core.images import ImageSource, read_image
@@ -50,6 +51,8 @@ class VisionTower(nn.Module):
 
     name = "unnamed"
     """What the tower was loaded as: an embedded name, a path or a hub id."""
+    recomputes_blocks = False
+    """Whether training keeps only what enters each block and computes the rest a second time."""
 
     def __init__(self, config: TowerConfig) -> None:
         super().__init__()
@@ -124,7 +127,7 @@ class VisionTower(nn.Module):
         """A copy of this unicom tower for `size` x `size` pixels, positions and head zoomed."""
         if self.head is None:
             raise ValueError(f"the {self.config.form} form takes pixels of any size as it is")
-        preprocess = replace(self.config.preprocess, size=size)
+        preprocess = self.config.preprocess.at_size(size)
         config = replace(self.config, image_size=size, preprocess=preprocess)
         old, new = self.config.grid, config.grid
         state = dict(self.state_dict())
@@ -160,8 +163,12 @@ class VisionTower(nn.Module):
     def _run_blocks(self, tokens: Tensor, runs: Sequence[Run], *, depth: int) -> Tensor:
         """(T, D) -> (T, D) after `depth` blocks, written over where no gradient is recorded."""
         workspace = workspace_for(tokens)
+        is_recomputed = self.recomputes_blocks and torch.is_grad_enabled()
         for block in self.blocks[:depth]:
-            tokens = block(tokens, runs, workspace)
+            if is_recomputed:
+                tokens = checkpoint(block, tokens, runs, use_reentrant=False)
+            else:
+                tokens = block(tokens, runs, workspace)
         return tokens
 
     def _pool(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
