@@ -51,7 +51,9 @@ def read_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
     }
     resize, resize_to = _read_size(rest.pop("size", 224))
     crop = _read_crop(rest.pop("crop_size", 224))
-    factor = float(rest.pop("rescale_factor", 1 / 255))
+    factor = rest.pop("rescale_factor", 1 / 255)
+    if not isinstance(factor, (int, float)):
+        raise ValueError(f"rescale_factor must be a number, got {factor!r}")
     resample = rest.pop("resample", int(Resampling.BICUBIC))
     filters = {int(code): name for name, code in RESAMPLE_CODES.items()}
     mean = _read_channels("image_mean", rest.pop("image_mean", CLIP_MEAN))
@@ -71,7 +73,7 @@ def read_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
         crop = resize_to
     if not does["do_resize"]:
         resize, resize_to = "none", crop
-    elif resample not in filters:
+    elif not isinstance(resample, int) or resample not in filters:
         raise ValueError(
             f"resample must be one of {sorted(filters)} (Pillow's codes), got {resample!r}"
         )
@@ -80,7 +82,7 @@ def read_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
         "resize": resize,
         "resize_to": None if resize_to == crop else resize_to,
         "resample": filters.get(resample, "bicubic"),
-        "rescale_factor": factor if does["do_rescale"] else 1.0,
+        "rescale_factor": float(factor) if does["do_rescale"] else 1.0,
         "mean": mean if does["do_normalize"] else (0.0, 0.0, 0.0),
         "std": std if does["do_normalize"] else (1.0, 1.0, 1.0),
     }
@@ -121,7 +123,8 @@ def _stated_lengths(size: Any) -> dict[str, int]:
 def _read_channels(name: str, values: Any) -> tuple[float, float, float]:
     if isinstance(values, (int, float)):
         return float(values), float(values), float(values)
-    if isinstance(values, Sequence) and len(values) == 3:
+    is_list = isinstance(values, Sequence) and len(values) == 3
+    if is_list and all(isinstance(value, (int, float)) for value in values):
         red, green, blue = values
         return float(red), float(green), float(blue)
     raise ValueError(f"{name} must be one number or three, got {values!r}")

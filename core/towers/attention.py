@@ -93,9 +93,20 @@ def _has_flash_attention() -> bool:
     return find_spec("flash_attn") is not None
 
 
+@cache
+def _is_capable(device: torch.device) -> bool:
+    """Whether flash-attn has kernels for this CUDA device (compute capability 8.0, Ampere)."""
+    return torch.cuda.get_device_capability(device) >= (8, 0)
+
+
 def can_use_flash_attention(qkv: Tensor) -> bool:
-    """Whether flash-attn is there and takes this tensor: half precision on a CUDA device."""
-    return qkv.is_cuda and qkv.dtype in (torch.float16, torch.bfloat16) and _has_flash_attention()
+    """Whether flash-attn is there and takes (T, 3, heads, d): in half precision, on a CUDA device
+    of Ampere's generation or later, with heads of at most 256 channels.
+    """
+    is_half = qkv.dtype in (torch.float16, torch.bfloat16)
+    if not (qkv.is_cuda and is_half and qkv.shape[-1] <= 256 and _has_flash_attention()):
+        return False
+    return _is_capable(qkv.device)
 
 
 def attend_with_flash(qkv: Tensor, runs: Sequence[Run]) -> Tensor:

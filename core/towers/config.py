@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Literal, get_args
@@ -47,9 +48,18 @@ class TowerConfig:
             names = ", ".join(get_args(Activation))
             raise ValueError(f"activation {self.activation!r}: expected one of {names}")
         for name in ("image_size", "patch_size", "width", "depth", "num_heads", "mlp_width"):
-            value = getattr(self, name)
-            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+            if not _is_count(getattr(self, name)):
+                value = getattr(self, name)
                 raise ValueError(f"{name}: expected a positive whole number, got {value!r}")
+        for name in ("norm_eps", "rope_theta"):
+            value = getattr(self, name)
+            is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+            if not is_number or not 0 < value < math.inf:
+                raise ValueError(f"{name}: expected a positive number, got {value!r}")
+        if self.embed_dim is not None and not _is_count(self.embed_dim):
+            raise ValueError(
+                f"embed_dim: expected a positive whole number or none, got {self.embed_dim!r}"
+            )
         if self.image_size < self.patch_size:
             raise ValueError(
                 f"image_size {self.image_size} is smaller than patch_size {self.patch_size}"
@@ -120,4 +130,11 @@ class TowerConfig:
             )
         if missing := known - optional - set(values):
             raise ValueError(f"tower settings missing: {', '.join(sorted(missing))}")
-        return cls(**{**values, "preprocess": Preprocess.from_dict(values["preprocess"])})
+        preprocess = values["preprocess"]
+        if not isinstance(preprocess, Mapping):
+            raise ValueError(f"preprocess: expected an object of settings, got {preprocess!r}")
+        return cls(**{**values, "preprocess": Preprocess.from_dict(preprocess)})
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value > 0

@@ -87,7 +87,7 @@ def read_config(folder: Path) -> TowerConfig:
 
 def _form(values: Mapping[str, Any], path: Path) -> Form:
     model_type = values.get("model_type")
-    if model_type in _FORMS:
+    if isinstance(model_type, str) and model_type in _FORMS:
         return _FORMS[model_type]
     if "vision_config" in values:
         raise ValueError(
@@ -107,13 +107,15 @@ def _side(value: Any, name: str, path: Path) -> int:
     return int(sides.pop())
 
 
-def _rope_theta(values: Mapping[str, Any], path: Path) -> float:
+def _rope_theta(values: Mapping[str, Any], path: Path) -> Any:
     rope = values.get("rope_parameters") or {}
+    if not isinstance(rope, dict):
+        raise ValueError(f"{path}: rope_parameters {rope!r} is not supported, expected an object")
     if rope.get("rope_type", "axial") != "axial":
         raise ValueError(
             f"{path}: rope_type {rope['rope_type']!r} is not supported, expected axial"
         )
-    return float(rope.get("rope_theta", 10_000.0))
+    return rope.get("rope_theta", 10_000.0)
 
 
 def write_config(config: TowerConfig) -> dict[str, Any]:

@@ -133,6 +133,9 @@ def test_every_setting_that_is_accepted_means_what_transformers_means(
         ({"image_mean": [0.5, 0.5]}, "image_mean"),
         ({"image_std": [0.5, 0.5, 0.0]}, "std"),
         ({"rescale_factor": 0.0}, "rescale_factor"),
+        ({"rescale_factor": None}, "rescale_factor must be a number"),
+        ({"resample": []}, "resample must be one of"),
+        ({"image_mean": [0.5, [], 0.5]}, "image_mean must be one number or three"),
         ({"do_flip": True}, "do_flip"),
     ],
 )
