@@ -1,0 +1,126 @@
+"""The arithmetic of one block of features: pure functions, the same in one process and in many.
+
+Whoever drives them (this process or Ray) decides where blocks come from and adds up what they
+give. Memory is a block of rows and a tile of scores, whatever the number of rows or prototypes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from mlcd.core.top_k import top_k
+
+BLOCK = 16_384  # rows that are read, and whose sums are kept, at once
+_ROWS, _COLUMNS = 512, 16_384  # a tile of scores: 32 MB at most, in the cache for few prototypes
+
+Features = NDArray[np.float32] | NDArray[np.float16]
+"""Rows (n, D), often memory-mapped."""
+
+
+@dataclass(frozen=True, slots=True)
+class PartialSums:
+    """What a block adds to its clusters; only those that got a row are named."""
+
+    clusters: NDArray[np.int64]
+    """(u,), ascending."""
+    sums: NDArray[np.float32]
+    """Of the rows that are nearest to each: (u, D)."""
+    counts: NDArray[np.int64]
+    """How many they are: (u,)."""
+    inertia: float
+    """Sum over the rows of the squared distance to the nearest prototype."""
+
+
+def partial_sums(block: Features, prototypes: Tensor, *, is_spherical: bool = True) -> PartialSums:
+    """The rows of a block summed by their nearest prototype: (b, D), (K, D).
+
+    Spherical: rows are L2-normalised first and `prototypes` are taken to be; nearest is then the
+    largest cosine, otherwise the smallest distance. Equal ones go to the lower prototype.
+    """
+    rows = block_rows(block, prototypes.device, is_spherical=is_spherical)
+    best, labels = _nearest_one(rows, prototypes, is_spherical=is_spherical)
+    clusters, inverse, counts = labels.unique(return_inverse=True, return_counts=True)
+    # float32 is enough for a block, where few rows share a cluster; the total is in float64.
+    sums = rows.new_zeros(len(clusters), rows.shape[1]).index_add_(0, inverse, rows)
+    squares = (rows * rows).sum(dim=1)
+    distances = (squares - 2 * best + 1) if is_spherical else (squares - best)
+    return PartialSums(
+        clusters.cpu().numpy(),
+        sums.cpu().numpy(),
+        counts.cpu().numpy(),
+        float(distances.clamp(min=0).double().sum()),
+    )
+
+
+def nearest_labels(
+    block: Features, prototypes: Tensor, num_labels: int
+) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+    """The `num_labels` prototypes of largest cosine, best first: (b, D), (K, D) -> (b, l), (b, l).
+
+    Rows are L2-normalised first, `prototypes` are taken to be. Equal ones stand in their order.
+    """
+    rows = block_rows(block, prototypes.device, is_spherical=True)
+    best: list[Tensor] = []
+    labels: list[Tensor] = []
+    for part in rows.split(_ROWS):
+        values, columns = (
+            part.new_empty(len(part), 0),
+            torch.empty(len(part), 0, dtype=torch.int64, device=part.device),
+        )
+        for start, tile in _tiles(prototypes):
+            found, where = top_k(part @ tile.T, num_labels)
+            if start == 0:
+                values, columns = found, where
+                continue
+            # What was found before stands first, so equal similarities stay in order.
+            values, chosen = top_k(torch.cat([values, found], dim=1), num_labels)
+            columns = torch.cat([columns, where + start], dim=1).gather(1, chosen)
+        best.append(values)
+        labels.append(columns)
+    return (
+        torch.cat(labels).to(torch.int32).cpu().numpy(),
+        torch.cat(best).cpu().numpy(),
+    )
+
+
+def block_rows(block: Features, device: torch.device, *, is_spherical: bool) -> Tensor:
+    """A block as float32 on the device, L2-normalised when spherical: (b, D)."""
+    rows = torch.from_numpy(np.array(block, dtype=np.float32)).to(device)
+    return torch.nn.functional.normalize(rows, dim=1) if is_spherical else rows
+
+
+def ranges(total: int, size: int = BLOCK) -> list[tuple[int, int]]:
+    """(start, stop) of the blocks of `total` rows."""
+    return [(start, min(start + size, total)) for start in range(0, total, size)]
+
+
+def _nearest_one(rows: Tensor, prototypes: Tensor, *, is_spherical: bool) -> tuple[Tensor, Tensor]:
+    """Score and number of the nearest prototype: (b,), (b,).
+
+    The score is the cosine or, of distances, 2 x.c - |c|^2: the larger, the nearer.
+    """
+    best = rows.new_full((len(rows),), -torch.inf)
+    labels = torch.zeros(len(rows), dtype=torch.int64, device=rows.device)
+    for start, tile in _tiles(prototypes):
+        squares = None if is_spherical else (tile * tile).sum(dim=1)
+        for first in range(0, len(rows), _ROWS):
+            part = slice(first, first + _ROWS)
+            scores = rows[part] @ tile.T
+            if squares is not None:
+                scores = scores.mul_(2).sub_(squares)
+            values, columns = scores.max(dim=1)
+            is_better = values > best[part]
+            best[part] = torch.where(is_better, values, best[part])
+            labels[part] = torch.where(is_better, columns + start, labels[part])
+    return best, labels
+
+
+def _tiles(prototypes: Tensor) -> Iterator[tuple[int, Tensor]]:
+    for start in range(0, len(prototypes), _COLUMNS):
+        yield start, prototypes[start : start + _COLUMNS]
