@@ -1,4 +1,4 @@
-"""Rebuilds `samples/`, the pictures that the demo searches: things of both styles and a few photographs.
+"""Rebuilds `samples/`, which the demo searches: things of both styles and a few photographs.
 
     python -m mlcd.assets.build_samples --photographs FOLDER -o samples
 
@@ -25,7 +25,8 @@ THINGS = (
     "accordion", "bike", "telescope", "duck",
 )  # fmt: skip
 PHOTOGRAPHS = ("astronaut.png", "chelsea.png", "coffee.png", "rocket.jpg")
-LICENCES = """The drawn things: Noto Emoji (Apache License 2.0, Google LLC) and Fluent Emoji (MIT License,
+LICENCES = """\
+The drawn things: Noto Emoji (Apache License 2.0, Google LLC) and Fluent Emoji (MIT License,
 Microsoft Corporation) on grounds rendered by this project.
 Photographs, from scikit-image's data folder, reduced:
 astronaut  Eileen Collins, NASA, public domain
@@ -36,7 +37,7 @@ rocket     Falcon 9 launch, SpaceX, CC0
 
 
 def build(photographs: Path, output: Annotated[Path, tyro.conf.arg(aliases=["-o"])]) -> None:
-    """Write the samples as JPEG: each thing once in each style, no tower was trained on any of them."""
+    """Write the samples as JPEG: each thing once in each style; no tower was trained on them."""
     output.mkdir(parents=True, exist_ok=True)
     chosen = [thing for thing in test_things() if thing.short_name in THINGS]
     random = np.random.default_rng(7)

@@ -27,8 +27,10 @@ PACKAGES = {
 FLUENT_SIZE = 128
 LICENCES = """The art in this archive, re-encoded as WebP and reduced in size:
 noto/    Noto Emoji, Copyright Google LLC, Apache License 2.0 (npm emoji-datasource-google 16.0.0)
-fluent/  Fluent Emoji, Copyright Microsoft Corporation, MIT License (npm @lobehub/fluent-emoji-3d 1.1.0)
-things.json: names and categories from npm emoji-datasource 16.0.0, Copyright Cal Henderson, MIT License
+fluent/  Fluent Emoji, Copyright Microsoft Corporation, MIT License \
+(npm @lobehub/fluent-emoji-3d 1.1.0)
+things.json: names and categories from npm emoji-datasource 16.0.0, Copyright Cal Henderson, \
+MIT License
 """
 
 

@@ -30,7 +30,7 @@ def main(arguments: Sequence[str]) -> int | None:
 
 
 def playroom(
-    layout: Annotated[Literal["sop"], Positional, arg(metavar="LAYOUT")],
+    layout: Annotated[Literal["sop"], Positional, arg(metavar="LAYOUT")],  # noqa: ARG001 - one yet
     output: Annotated[Path, arg(aliases=["-o"], metavar="FOLDER")],
     pictures_per_thing: int = 4,
     size: int = 128,

@@ -66,15 +66,9 @@ def _draw(placed: PlacedThing, canvas: Canvas, masks: list[NDArray[np.bool_]], i
     height, width = canvas.shape[:2]
     side = placed.size * min(width, height)
     center_x, center_y = placed.center[0] * width, placed.center[1] * height
-    reach = (
-        side
-        * (
-            abs(math.cos(math.radians(placed.rotation_deg)))
-            + abs(math.sin(math.radians(placed.rotation_deg)))
-        )
-        / 2
-        + 1
-    )
+    angle = math.radians(placed.rotation_deg)
+    longest = side * max(placed.stretch, 1 / placed.stretch) ** 0.5
+    reach = longest * (abs(math.cos(angle)) + abs(math.sin(angle))) / 2 + 1
     left, right = max(0, math.floor(center_x - reach)), min(width, math.ceil(center_x + reach))
     top, bottom = max(0, math.floor(center_y - reach)), min(height, math.ceil(center_y + reach))
     if left >= right or top >= bottom:
@@ -129,7 +123,8 @@ def _inverse_affine(
     scale /= 1 + 2 * _FRAME / full  # the frame does not count for the size of the thing
     angle = math.radians(placed.rotation_deg)
     cos, sin = math.cos(angle) * scale, math.sin(angle) * scale
-    a, b, d, e = cos, -sin, sin, cos
+    wider = math.sqrt(placed.stretch)
+    a, b, d, e = cos / wider, -sin / wider, sin * wider, cos * wider
     if placed.is_mirrored:
         a, b = -a, -b
     if placed.is_flipped:

@@ -75,9 +75,9 @@ def random_single_scene(
     hue_shift: float = 0.0,
     is_flipped: bool = False,
 ) -> Scene:
-    """One thing on `ground`; its place, size, turn, light and blur vary by about `variation` (0: not).
+    """One thing on `ground`, turned, recoloured and flipped as told.
 
-    `turn_deg`, `hue_shift` and `is_flipped` are what the picture's identity says.
+    Its place, size, turn, light and blur vary by about `variation`; with 0 they do not.
     """
     side = float(0.8 + variation * random.uniform(-0.2, 0.2))
     slack = variation * (1.1 - side) / 2

@@ -1,6 +1,7 @@
-"""`Scene`: the one description of a picture of the embedded world. `renderer` draws it, writers read it.
+"""`Scene`: the one description of a picture of the embedded world.
 
-Places and sizes are shares of the picture, so that one scene can be drawn at any size.
+`renderer` draws it, writers read it. Places and sizes are shares of the picture, so that one scene
+can be drawn at any size.
 """
 
 from __future__ import annotations
@@ -65,14 +66,18 @@ class PlacedThing:
     """Counter-clockwise."""
     is_mirrored: bool = False
     is_flipped: bool = False
+    stretch: float = 1.0
+    """Its width over its height, beyond its own, at the same area."""
     hue_shift: float = 0.0
     """Turns of the colour circle: 0 leaves its own colours, 0.5 gives their opposites."""
     layer: int = 0
     """Higher layers hide lower ones; equal ones are drawn in the order of the scene."""
 
     def __post_init__(self) -> None:
-        if self.size <= 0:
-            raise ValueError(f"size must be above 0, got {self.size}")
+        if self.size <= 0 or self.stretch <= 0:
+            raise ValueError(
+                f"size and stretch must be above 0, got {self.size} and {self.stretch}"
+            )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

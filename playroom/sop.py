@@ -48,11 +48,12 @@ def write_sop(
     things: Sequence[Thing] | None = None,
     on_picture: Callable[[int, int], None] | None = None,
 ) -> SopCounts:
-    """Write `root`/Stanford_Online_Products: pictures, Ebay_train.txt, Ebay_test.txt, Ebay_info.txt.
+    """Write `root`/Stanford_Online_Products: pictures, Ebay_train.txt, _test.txt and _info.txt.
 
-    Each thing is drawn `pictures_per_thing` times, its styles in turn, a third on white and the others
-    on rendered grounds or, with a folder of `photos`, on photographs. The lists are written last: a
-    folder without them was interrupted and is written anew. `on_picture(done, total)` reports.
+    Each thing is drawn `pictures_per_thing` times, its styles in turn, a third on white and the
+    others on rendered grounds or, with a folder of `photos`, on photographs. The lists are written
+    last: a folder without them was interrupted and is written anew. `on_picture(done, total)`
+    reports.
     ValueError when the set is already there or nothing would be left of a class.
     """
     if pictures_per_thing < 2:

@@ -1,8 +1,8 @@
 """The things of the embedded world: their names, and their pictures in two art styles.
 
 They lie in one archive, `mlcd.assets/things.zip`, which `mlcd.assets.build_things` makes from the
-packages that publish the art. Which things are for testing is decided by a hash of the name, once and
-for all: whoever trains on `training_things()` has never seen a tested one.
+packages that publish the art. Which things are for testing is decided by a hash of the name, once
+and for all: whoever trains on `training_things()` has never seen a tested one.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from PIL import Image
 Style = Literal["noto", "fluent"]
 STYLES: tuple[Style, ...] = ("noto", "fluent")
 
-#: Categories of signs, faces and people: they widen training, but are not things to find in a scene.
+#: Signs, faces and people: they widen training, but are not things to find in a scene.
 SIGN_CATEGORIES = frozenset({"Flags", "Symbols", "Component", "People & Body", "Smileys & Emotion"})
 
 

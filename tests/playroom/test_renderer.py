@@ -86,6 +86,17 @@ def test_mirroring_swaps_left_and_right_and_flipping_top_and_bottom() -> None:
     assert np.abs(plain[::-1] - flipped).mean() < 3
 
 
+def test_stretching_changes_the_box_and_keeps_the_area() -> None:
+    plain, wide = (
+        render(scene_of(APPLE, size=0.5, stretch=stretch), 100, 100).things[0]
+        for stretch in (1.0, 2.25)
+    )
+    (x0, y0, x1, y1), (left, top, right, bottom) = plain.box or (0,) * 4, wide.box or (0,) * 4
+    assert (right - left) / (x1 - x0) == pytest.approx(1.5, abs=0.08)
+    assert (bottom - top) / (y1 - y0) == pytest.approx(1 / 1.5, abs=0.08)
+    assert wide.mask.sum() == pytest.approx(plain.mask.sum(), rel=0.05)
+
+
 def test_a_third_of_the_colour_circle_moves_red_to_another_channel() -> None:
     red = render(scene_of(APPLE, size=0.9), 64, 64)
     turned = render(scene_of(APPLE, size=0.9, hue_shift=1 / 3), 64, 64)

@@ -14,7 +14,8 @@ def pair_contrast(first: Tensor, second: Tensor, *, logit_scale: float = 14.0) -
     """Mean loss over both directions; embeddings (B, D) of any length, row i belongs to row i."""
     if first.shape != second.shape or first.dim() != 2:
         raise ValueError(
-            f"expected two (B, D) of the same shape, got {tuple(first.shape)} and {tuple(second.shape)}"
+            f"expected two (B, D) of the same shape, "
+            f"got {tuple(first.shape)} and {tuple(second.shape)}"
         )
     cosine = functional.normalize(first, dim=-1) @ functional.normalize(second, dim=-1).T  # (B, B)
     own = torch.arange(len(first), device=first.device)

@@ -1,13 +1,14 @@
 """What the things recipe looks at: pairs of views of one thing in two styles, or of one place.
 
-A pair's *identity* is a thing, and sometimes a change that both styles share (turned, flipped or with
-other colours): more identities than there are names. A place is a ground with things scattered over
-it, seen through two windows that do not overlap: it teaches colour and texture.
+A pair's *identity* is a thing, and often a change that both styles share. A place is a ground with
+things scattered over it, seen through two windows that do not overlap: it teaches colour and
+texture, the more so since a few places of a batch share their colours nearly.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -17,15 +18,27 @@ from torch.utils.data import Dataset
 
 from mlcd.core.images import Image
 from mlcd.playroom.renderer import render
-from mlcd.playroom.sampling import WHITE, random_ground, random_light, random_single_scene
-from mlcd.playroom.scenes import Ground, PlacedThing, Scene
+from mlcd.playroom.sampling import (
+    WHITE,
+    random_colour,
+    random_ground,
+    random_light,
+    random_single_scene,
+)
+from mlcd.playroom.scenes import Colour, PlacedThing, Scene
 from mlcd.playroom.things import STYLES, Thing, training_things
 from mlcd.training.heads.prototype_head import IGNORED_LABEL
+from mlcd.training.recipes.things_identity import Change, random_change
+
+_PLACES_PER_PALETTE = 4
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ViewBatch:
-    """Pairs of pictures: uint8 (2, B, S, S, 3), and labels (B,), `IGNORED_LABEL` where none fits."""
+    """Pairs of pictures: uint8 (2, B, S, S, 3), and labels (B,).
+
+    The label is `IGNORED_LABEL` where the pair is not simply one of the training things.
+    """
 
     images: Tensor
     labels: Tensor
@@ -39,26 +52,33 @@ class ThingsViews(Dataset[ViewBatch]):
         *,
         num_steps: int,
         pairs: int,
-        image_size: int,
+        image_sizes: tuple[int, int],
+        small_share: float,
         seed: int,
         place_share: float,
+        sign_weight: float,
         changed_share: tuple[float, float],
         white_share: float,
+        clutter_share: float,
         variation: tuple[float, float],
     ) -> None:
         self.things = training_things()
+        weights = np.asarray([sign_weight if t.is_sign else 1.0 for t in self.things])
+        self.chances = weights / weights.sum()
         self.num_steps = num_steps
-        self.image_size = image_size
+        self.image_sizes = image_sizes
+        self.small_share = small_share
         self.seed = seed
         self.num_places = round(pairs * place_share)
         self.num_things = pairs - self.num_places
         self.changed_share = changed_share
         self.white_share = white_share
+        self.clutter_share = clutter_share
         self.variation = variation
         if self.num_things > len(self.things):
             raise ValueError(
-                f"a batch holds each thing once: expected at most {len(self.things)} pairs of things, "
-                f"got {self.num_things}"
+                f"a batch holds each thing once: expected at most {len(self.things)} pairs of "
+                f"things, got {self.num_things}"
             )
 
     def __len__(self) -> int:
@@ -68,23 +88,25 @@ class ThingsViews(Dataset[ViewBatch]):
         if not 0 <= step < self.num_steps:
             raise IndexError(step)
         random = np.random.default_rng((self.seed, step))
-        chosen = random.choice(len(self.things), self.num_things, replace=False)
+        chosen = random.choice(len(self.things), self.num_things, replace=False, p=self.chances)
         labels = np.full(self.num_things + self.num_places, IGNORED_LABEL, np.int64)
-        changed_share, variation = (
-            self._at(step, self.changed_share),
-            self._at(step, self.variation),
-        )
-        size = self.image_size
+        changed_share = self._at(step, self.changed_share)
+        variation = self._at(step, self.variation)
+        size = self.image_sizes[step >= self.small_share * self.num_steps]
         images = np.empty((2, len(labels), size, size, 3), np.uint8)
         for row, label in enumerate(chosen):
-            is_changed = bool(random.random() < changed_share)
-            if not is_changed:
+            change = Change()
+            if random.random() < changed_share:
+                change = random_change(random, self.things)
+            if change == Change():
                 labels[row] = label
             images[:, row] = self._thing_pair(
-                self.things[label], random, is_changed=is_changed, variation=variation
+                self.things[label], change, random, variation=variation, size=size
             )
         for row in range(self.num_things, len(labels)):
-            images[:, row] = self._place_pair(random)
+            if (row - self.num_things) % _PLACES_PER_PALETTE == 0:
+                palette = [random_colour(random) for _ in range(5)]
+            images[:, row] = self._place_pair(palette, random, size=size)
         return ViewBatch(images=torch.from_numpy(images), labels=torch.from_numpy(labels))
 
     def _at(self, step: int, ends: tuple[float, float]) -> float:
@@ -93,41 +115,47 @@ class ThingsViews(Dataset[ViewBatch]):
         return ends[0] + share * (ends[1] - ends[0])
 
     def _thing_pair(
-        self, thing: Thing, random: np.random.Generator, *, is_changed: bool, variation: float
+        self,
+        thing: Thing,
+        change: Change,
+        random: np.random.Generator,
+        *,
+        variation: float,
+        size: int,
     ) -> NDArray[np.uint8]:
         """One thing in both styles, (2, S, S, 3), each on a ground and in a light of its own."""
-        turn_deg, hue_shift, is_flipped = 0.0, 0.0, False
-        if is_changed:
-            hue_shift = float(random.uniform(0.12, 0.88)) if random.random() < 0.6 else 0.0
-            if hue_shift == 0.0 or random.random() < 0.3:
-                turn_deg = float(random.choice([0, 90, 180, 270]))
-                is_flipped = bool(random.random() < 0.3)
-        return np.stack(
-            [
-                render(
-                    random_single_scene(
-                        thing,
-                        style,
-                        random,
-                        ground=self._ground(random),
-                        variation=variation,
-                        turn_deg=turn_deg,
-                        hue_shift=hue_shift,
-                        is_flipped=is_flipped,
-                    ),
-                    self.image_size,
-                    self.image_size,
-                ).image
-                for style in STYLES
-            ]
-        )
+        pictures: list[Image] = []
+        for style in STYLES:
+            ground = WHITE if random.random() < self.white_share else random_ground(random)
+            scene = random_single_scene(thing, style, random, ground=ground, variation=variation)
+            scene = change.applied(scene, style)
+            if ground != WHITE and random.random() < self.clutter_share:
+                behind = tuple(replace(t, layer=-1) for t in self._scattered(random, 5))
+                scene = replace(scene, things=(*behind, *scene.things))
+            pictures.append(render(scene, size, size).image)
+        return np.stack(pictures)
 
-    def _ground(self, random: np.random.Generator) -> Ground:
-        return WHITE if random.random() < self.white_share else random_ground(random)
+    def _place_pair(
+        self, palette: Sequence[Colour], random: np.random.Generator, *, size: int
+    ) -> NDArray[np.uint8]:
+        """Two windows side by side of one place, (2, S, S, 3), in nearly the same light."""
+        ground = random_ground(random)
+        picked = random.choice(len(palette), min(len(ground.colours), len(palette)), replace=False)
+        colours = tuple(_near(palette[int(index)], random) for index in picked)
+        ground = replace(ground, colours=colours)
+        things = self._scattered(random, 6)
+        scenes = [
+            Scene(things=things, ground=ground, light=random_light(random, 0.2)) for _ in STYLES
+        ]
+        views: list[Image] = [
+            render(scene, 2 * size, size).image[:, left : left + size]
+            for scene, left in zip(scenes, (0, size), strict=True)
+        ]
+        return np.stack(views)
 
-    def _place_pair(self, random: np.random.Generator) -> NDArray[np.uint8]:
-        """Two windows side by side of one place, (2, S, S, 3), in lights of their own."""
-        things = tuple(
+    def _scattered(self, random: np.random.Generator, most: int) -> tuple[PlacedThing, ...]:
+        """Up to `most` things anywhere, of any colour, size and turn."""
+        return tuple(
             PlacedThing(
                 thing=self.things[int(random.integers(len(self.things)))],
                 style=STYLES[int(random.integers(2))],
@@ -136,15 +164,11 @@ class ThingsViews(Dataset[ViewBatch]):
                 rotation_deg=float(random.uniform(0, 360)),
                 hue_shift=float(random.random()),
             )
-            for _ in range(int(random.integers(0, 8)))
+            for _ in range(int(random.integers(0, most + 1)))
         )
-        ground = random_ground(random)
-        size = self.image_size
-        scenes = [
-            Scene(things=things, ground=ground, light=random_light(random, 0.5)) for _ in STYLES
-        ]
-        views: list[Image] = [
-            render(scene, 2 * size, size).image[:, left : left + size]
-            for scene, left in zip(scenes, (0, size), strict=True)
-        ]
-        return np.stack(views)
+
+
+def _near(colour: Colour, random: np.random.Generator) -> Colour:
+    """A colour that differs a little."""
+    red, green, blue = np.clip(np.asarray(colour) + random.normal(0, 20, 3), 0, 255).astype(int)
+    return int(red), int(green), int(blue)

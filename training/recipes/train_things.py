@@ -1,7 +1,9 @@
 """Recipe `things`: a tower that knows a thing again in another art style, from nothing.
 
-Margin softmax over the training things and contrast between the two styles, on pictures rendered while
-it trains. `mlcd train things -o FOLDER` takes about 75 minutes on two cores and gives `things-tiny`.
+Margin softmax over the training things and contrast between the two styles, on pictures rendered
+while it trains. `mlcd train things -o FOLDER` takes about 75 minutes on two cores and gives
+`things-tiny`. Beside other work set OMP_WAIT_POLICY=passive: threads that wait for each other
+without sleeping slow it down several times.
 """
 
 from __future__ import annotations
@@ -24,6 +26,7 @@ from mlcd.playroom.things import training_things
 from mlcd.training.heads.prototype_head import PrototypeHead
 from mlcd.training.losses.margin_softmax import MarginSoftmax
 from mlcd.training.losses.pair_contrast import pair_contrast
+from mlcd.training.muon import Muon
 from mlcd.training.recipes.things_views import ThingsViews, ViewBatch
 from mlcd.training.resume import load_checkpoint, save_checkpoint
 
@@ -32,38 +35,50 @@ from mlcd.training.resume import load_checkpoint, save_checkpoint
 class ThingsRecipe:
     """Everything that decides the weights."""
 
-    steps: int = 3800
+    steps: int = 1600
     pairs: int = 112
     """Pairs of pictures in a batch."""
-    place_share: float = 0.1
+    first_size: int = 64
+    """Pixels a side of the pictures while learning is coarse; the tower's own size afterwards."""
+    small_share: float = 0.7
+    """Share of the steps at the first size."""
+    place_share: float = 0.15
     """Share of the pairs that are two windows of one place."""
-    changed_share: tuple[float, float] = (0.1, 0.5)
-    """Share of the things whose identity is changed (turned, flipped, recoloured): first and last step."""
+    sign_weight: float = 0.4
+    """How often a sign, a face or a person is drawn, to a thing's once."""
+    changed_share: tuple[float, float] = (0.3, 0.6)
+    """Share of the things whose identity is changed: first and last step."""
     white_share: float = 0.55
     """Share of the pictures on white ground."""
+    clutter_share: float = 0.35
+    """Share of the other grounds on which things lie scattered."""
     variation: tuple[float, float] = (0.2, 0.6)
-    """How much place, size, turn and light vary between two pictures of one thing: first and last step."""
+    """How much place, size, turn and light differ within a pair: first and last step."""
+    matrix_lr: float = 0.02
+    """Of Muon, for the matrices of the blocks."""
+    matrix_decay: float = 0.01
     lr: float = 1e-3
-    warmup_steps: int = 100
+    """Of AdamW, for everything else."""
+    warmup_steps: int = 50
     weight_decay: float = 0.05
     softmax_weight: float = 0.5
     softmax_scale: float = 24.0
     margin: float = 0.2
     contrast_scale: float = 14.0
-    average_decay: float = 0.998
+    average_decay: float = 0.997
     """Of the moving average of the weights, which is what is kept."""
     seed: int = 0
 
-    def learning_rate(self, step: int) -> float:
-        """Linear warm-up, then a cosine to zero."""
+    def lr_share(self, step: int) -> float:
+        """Share of the learning rates at `step`: a linear warm-up, then a cosine to zero."""
         if step < self.warmup_steps:
-            return self.lr * (step + 1) / self.warmup_steps
+            return (step + 1) / self.warmup_steps
         done = (step - self.warmup_steps) / max(1, self.steps - self.warmup_steps)
-        return self.lr * 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
+        return 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
 
 
 class ThingsTraining:
-    """The tower, its head and its optimizer, one step at a time."""
+    """The tower, its head and their optimizers, one step at a time."""
 
     def __init__(self, recipe: ThingsRecipe) -> None:
         torch.manual_seed(recipe.seed)
@@ -73,11 +88,14 @@ class ThingsTraining:
         self.views = ThingsViews(
             num_steps=recipe.steps,
             pairs=recipe.pairs,
-            image_size=self.tower.config.image_size,
+            image_sizes=(recipe.first_size, self.tower.config.image_size),
+            small_share=recipe.small_share,
             seed=recipe.seed,
             place_share=recipe.place_share,
+            sign_weight=recipe.sign_weight,
             changed_share=recipe.changed_share,
             white_share=recipe.white_share,
+            clutter_share=recipe.clutter_share,
             variation=recipe.variation,
         )
         self.head = PrototypeHead(
@@ -89,30 +107,39 @@ class ThingsTraining:
         )
         self.modules = nn.ModuleDict({"tower": self.tower, "head": self.head})
         self.average = {name: value.clone() for name, value in self.tower.state_dict().items()}
-        decayed = [p for p in self.modules.parameters() if p.ndim > 1]
-        others = [p for p in self.modules.parameters() if p.ndim <= 1]
-        self.optimizer = torch.optim.AdamW(
-            [
-                {"params": decayed, "weight_decay": recipe.weight_decay},
-                {"params": others, "weight_decay": 0.0},
-            ],
-            lr=recipe.lr,
-            betas=(0.9, 0.98),
-        )
+        matrices = [p for p in self.tower.blocks.parameters() if p.ndim == 2]
+        others = [p for p in self.modules.parameters() if all(p is not m for m in matrices)]
+        self.optimizers: list[torch.optim.Optimizer] = [
+            Muon(matrices, lr=recipe.matrix_lr, weight_decay=recipe.matrix_decay),
+            torch.optim.AdamW(
+                [
+                    {"params": [p for p in others if p.ndim > 1]},
+                    {"params": [p for p in others if p.ndim <= 1], "weight_decay": 0.0},
+                ],
+                lr=recipe.lr,
+                betas=(0.9, 0.98),
+                weight_decay=recipe.weight_decay,
+            ),
+        ]
 
     def step(self, step: int, batch: ViewBatch) -> dict[str, float]:
         """One update; returns the losses."""
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.recipe.learning_rate(step)
+        share = self.recipe.lr_share(step)
+        for optimizer, lr in zip(
+            self.optimizers, (self.recipe.matrix_lr, self.recipe.lr), strict=True
+        ):
+            optimizer.zero_grad(set_to_none=True)
+            for group in optimizer.param_groups:
+                group["lr"] = lr * share
         first, second = self._embed(batch.images)  # (B, D) each
         contrast = pair_contrast(first, second, logit_scale=self.recipe.contrast_scale)
         labels = torch.cat([batch.labels, batch.labels])
         softmax = self.head(torch.cat([first, second]), labels)
         loss = contrast + self.recipe.softmax_weight * softmax
-        self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_(self.modules.parameters(), 1.0)
-        self.optimizer.step()
+        for optimizer in self.optimizers:
+            optimizer.step()
         decay = min(self.recipe.average_decay, (1 + step) / (10 + step))
         with torch.no_grad():
             for name, value in self.tower.state_dict().items():
@@ -130,14 +157,15 @@ class ThingsTraining:
         return {
             "modules": self.modules.state_dict(),
             "average": self.average,
-            "optimizer": self.optimizer.state_dict(),
+            "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
         }
 
     def load_state(self, state: dict[str, object]) -> None:
         """Go on from `state`."""
         self.modules.load_state_dict(state["modules"])  # type: ignore[arg-type]
         self.average = state["average"]  # type: ignore[assignment]
-        self.optimizer.load_state_dict(state["optimizer"])  # type: ignore[arg-type]
+        for optimizer, kept in zip(self.optimizers, state["optimizers"], strict=True):  # type: ignore[call-overload]
+            optimizer.load_state_dict(kept)
 
     def _embed(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """uint8 (2, B, S, S, 3) -> two (B, D), not normalised."""
@@ -179,7 +207,8 @@ def train_things(recipe: ThingsRecipe, output: Path, *, checkpoint_every: int = 
                 )
     card = {
         "data": f"{len(training_things()):,} things in two art styles, rendered by mlcd.playroom",
-        "licence": "Apache-2.0; the art it was trained on: Noto Emoji (Apache-2.0), Fluent Emoji (MIT)",
+        "licence": "Apache-2.0; the art it was trained on: "
+        "Noto Emoji (Apache-2.0), Fluent Emoji (MIT)",
         "recipe": {"command": "mlcd train things", "settings": asdict(recipe)},
     }
     model = output / "model"
@@ -199,7 +228,7 @@ def plan_things(recipe: ThingsRecipe) -> dict[str, object]:
 
 @torch.no_grad()
 def _initialise(tower: VisionTower) -> None:
-    """Linear layers of 1 / sqrt(width), those that add to the residual stream smaller by their number.
+    """Linear layers of 1 / sqrt(width); smaller by their number where they add to the stream.
 
     The usual 0.02 suits widths of 1,000; at 256 it makes attention so even that places, which are
     known from rotations alone, take thousands of steps to be told apart.

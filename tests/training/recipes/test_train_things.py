@@ -53,13 +53,25 @@ def test_the_loss_falls_on_a_batch_that_is_seen_again_and_again() -> None:
     assert losses[-1] < 0.7 * losses[0]
 
 
-def test_the_learning_rate_warms_up_and_ends_at_zero() -> None:
-    recipe = ThingsRecipe(steps=100, warmup_steps=10, lr=1.0)
-    rates = [recipe.learning_rate(step) for step in range(101)]
-    assert rates[0] == pytest.approx(0.1)
-    assert max(rates) == rates[9] == rates[10] == 1.0
-    assert rates[10:] == sorted(rates[10:], reverse=True)
-    assert rates[100] == pytest.approx(0.0)
+def test_the_learning_rates_warm_up_and_end_at_zero() -> None:
+    recipe = ThingsRecipe(steps=100, warmup_steps=10)
+    shares = [recipe.lr_share(step) for step in range(101)]
+    assert shares[0] == pytest.approx(0.1)
+    assert max(shares) == shares[9] == shares[10] == 1.0
+    assert shares[10:] == sorted(shares[10:], reverse=True)
+    assert shares[100] == pytest.approx(0.0)
+
+
+def test_every_parameter_has_one_optimizer_and_only_hidden_matrices_have_muon() -> None:
+    training = ThingsTraining(TOY)
+    muon, adamw = (
+        [p for group in optimizer.param_groups for p in group["params"]]
+        for optimizer in training.optimizers
+    )
+    everything = sorted(id(p) for p in training.modules.parameters())
+    assert sorted(id(p) for p in (*muon, *adamw)) == everything
+    assert len(muon) == 4 * training.tower.config.depth
+    assert all(p.ndim == 2 for p in muon)
 
 
 def test_the_model_folder_says_where_its_weights_come_from(tmp_path: Path) -> None:
