@@ -23,7 +23,7 @@ def photograph(path: Path, seed: int, size: tuple[int, int] = (300, 200)) -> Pat
 def test_the_two_squares_of_a_photograph_do_not_overlap(tmp_path: Path) -> None:
     for seed, name in enumerate(["wide.png", "tall.png"]):
         image = np.array(Image.open(photograph(tmp_path / name, seed, (400, 200))))
-        image[..., 0] = np.linspace(0, 255, 400).astype(np.uint8)  # a ramp along the longer side
+        image[..., 0] = np.arange(400) // 2  # a ramp along the longer side
         turned = image if name == "wide.png" else image.transpose(1, 0, 2)
         Image.fromarray(turned).save(tmp_path / name)
     found = photo_crops_set([tmp_path / "wide.png", tmp_path / "tall.png"])
