@@ -1,4 +1,4 @@
-"""Metrics and rankings agree with a slow loop over a full sort and with another library."""
+"""Metrics and rankings agree with a slow loop over a full sort."""
 
 from __future__ import annotations
 
@@ -165,24 +165,3 @@ def test_what_does_not_fit_together_is_refused() -> None:
         list(rank_relevant(vectors, vectors, labels, labels, own=[None] * 9, depth=5))
     with pytest.raises(ValueError, match="none of 1 queries has a relevant picture"):
         summarize([{"ranks": [], "relevant": 0, "depth": 5}])
-
-
-@pytest.mark.peers
-def test_pytorch_metric_learning_finds_the_same() -> None:
-    accuracy = pytest.importorskip("pytorch_metric_learning.utils.accuracy_calculator")
-    import torch
-    from pytorch_metric_learning.distances import CosineSimilarity
-    from pytorch_metric_learning.utils.inference import CustomKNN
-
-    vectors, labels = embeddings(400, 20, seed=6)
-    calculator = accuracy.AccuracyCalculator(
-        include=("precision_at_1", "r_precision", "mean_average_precision_at_r"),
-        k="max_bin_count",
-        knn_func=CustomKNN(CosineSimilarity()),
-    )
-    theirs = calculator.get_accuracy(torch.from_numpy(vectors), torch.tensor(labels))
-    own: list[int | None] = list(range(400))
-    ours = summarize(samples_of(vectors, vectors, labels, labels, own, depth=400))
-    assert ours["R@1"] == pytest.approx(theirs["precision_at_1"])
-    assert ours["R-Precision"] == pytest.approx(theirs["r_precision"])
-    assert ours["MAP@R"] == pytest.approx(theirs["mean_average_precision_at_r"])
