@@ -29,12 +29,12 @@ def line_plot(plot: Plot) -> str:
     if plot.x_scale == "log" and min(xs) <= 0:
         raise ValueError(f"plot {plot.title!r}: a logarithmic axis holds no {min(xs)}")
     if plot.x_scale == "log":
-        x_ticks = sorted(set(xs)) if len(set(xs)) <= 6 else _decades(min(xs), max(xs))
+        x_ticks = sorted(set(xs)) if len(set(xs)) <= 6 else decades(min(xs), max(xs))
     else:
         x_ticks = ticks(min(xs), max(xs))
     y_ticks = ticks(min(ys), max(ys))
-    across = _Axis(min(*xs, *x_ticks), max(*xs, *x_ticks), LEFT, WIDTH - RIGHT, plot.x_scale)
-    up = _Axis(min(*ys, *y_ticks), max(*ys, *y_ticks), HEIGHT - BOTTOM, TOP)
+    across = Axis(min(*xs, *x_ticks), max(*xs, *x_ticks), LEFT, WIDTH - RIGHT, plot.x_scale)
+    up = Axis(min(*ys, *y_ticks), max(*ys, *y_ticks), HEIGHT - BOTTOM, TOP)
     drawn = _frame(across, x_ticks, up, y_ticks, plot.x_label, plot.y_label)
     for number, (name, line) in enumerate(plot.lines.items()):
         color = f"c{number % NUM_COLORS}"
@@ -54,8 +54,8 @@ def histogram(values: Sequence[float], *, title: str, x_label: str, bins: int = 
     """How many of `values` (each in 0..1) fall into each of `bins` equal ranges."""
     counts, _ = np.histogram(values, bins=bins, range=(0, 1))
     y_ticks = [tick for tick in ticks(0, max(1, int(counts.max()))) if tick == int(tick)]
-    across = _Axis(0, 1, LEFT, WIDTH - RIGHT)
-    up = _Axis(0, max(y_ticks[-1], int(counts.max())), HEIGHT - BOTTOM, TOP)
+    across = Axis(0, 1, LEFT, WIDTH - RIGHT)
+    up = Axis(0, max(y_ticks[-1], int(counts.max())), HEIGHT - BOTTOM, TOP)
     drawn = _frame(across, ticks(0, 1), up, y_ticks, x_label, "samples")
     for index, count in enumerate(counts.tolist()):
         low, high = index / bins, (index + 1) / bins
@@ -101,7 +101,7 @@ def number_text(value: float) -> str:
     return f"{value:.4f}" if value == 0 or 1e-3 <= abs(value) < 1e4 else f"{value:.4g}"
 
 
-class _Axis:
+class Axis:
     """Numbers to places: `low` stands at `start`, `high` at `end`."""
 
     def __init__(
@@ -120,9 +120,9 @@ class _Axis:
 
 
 def _frame(
-    across: _Axis,
+    across: Axis,
     x_ticks: Sequence[float],
-    up: _Axis,
+    up: Axis,
     y_ticks: Sequence[float],
     x_label: str,
     y_label: str,
@@ -159,7 +159,8 @@ def _path(places: Sequence[tuple[float, float] | None]) -> str:
     return " ".join(steps)
 
 
-def _decades(low: float, high: float) -> list[float]:
+def decades(low: float, high: float) -> list[float]:
+    """Powers of ten from at or below `low` to at or above `high`, both above 0."""
     powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
     return [float(10.0**power) for power in powers]
 

@@ -1,0 +1,1 @@
+"""What training looks at: batches that follow from the number of their step."""

@@ -1,0 +1,83 @@
+"""Batches that follow from the number of their step, computed ahead by other processes.
+
+Because a batch depends on nothing but (step, rank, ranks), a run that goes on after a kill needs no
+state of a loader: it asks for the next step.
+"""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StepBatch:
+    """A rank's part of a step."""
+
+    tensors: Mapping[str, Tensor]
+    """By name; all have the same number of rows."""
+    skipped: tuple[str, ...] = ()
+    """What should have been in it and could not be read: one line each, with the reason."""
+
+    @property
+    def num_rows(self) -> int:
+        """Pictures in the batch."""
+        return len(next(iter(self.tensors.values())))
+
+    def pin_memory(self) -> StepBatch:
+        """In memory from which a GPU copies by itself; `DataLoader` calls it."""
+        pinned = {name: tensor.pin_memory() for name, tensor in self.tensors.items()}
+        return StepBatch(tensors=pinned, skipped=self.skipped)
+
+
+class StepData(Protocol):
+    """Where the batches come from."""
+
+    def batch(self, step: int, *, rank: int, ranks: int) -> StepBatch:
+        """The rows of `rank` at `step`; the rows of all ranks together do not depend on `ranks`."""
+        ...
+
+
+def prefetched(
+    data: StepData, *, start: int, stop: int, rank: int, ranks: int, workers: int
+) -> Iterator[StepBatch]:
+    """The batches of the steps from `start` to before `stop`, in order.
+
+    `workers` processes compute ahead, on one thread each; 0 computes each batch when it is asked
+    for. What `batch` raises is raised in its turn.
+    """
+    if workers < 0:
+        raise ValueError(f"expected workers >= 0, got {workers}")
+    loader = DataLoader(
+        _Steps(data, rank, ranks),
+        batch_size=None,
+        sampler=range(start, stop),
+        num_workers=workers,
+        prefetch_factor=4 if workers else None,
+        worker_init_fn=_start_worker,
+        pin_memory=torch.cuda.is_available(),
+    )
+    yield from loader
+
+
+class _Steps(Dataset[StepBatch]):
+    """One item is one batch."""
+
+    def __init__(self, data: StepData, rank: int, ranks: int) -> None:
+        self.data, self.rank, self.ranks = data, rank, ranks
+
+    def __getitem__(self, step: int) -> StepBatch:
+        return self.data.batch(step, rank=self.rank, ranks=self.ranks)
+
+
+def _start_worker(_: int) -> None:
+    torch.set_num_threads(1)
+    # Ctrl-C reaches the whole process group; the loop ends the workers itself.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)

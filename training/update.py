@@ -1,0 +1,247 @@
+"""One step of the weights: losses, gradients over micro-batches and ranks, clipping, optimizers.
+
+Two kinds of model are trained here. One gives its own losses. The other gives embeddings, and a
+`PartialFC` beside it, whose prototypes differ from rank to rank, turns those of the whole batch
+into one loss. For the second a batch in `accumulate` parts is exact: first all parts are embedded
+without gradient, then the head sees them together, then each part is embedded again with it. That
+costs a third more than a batch at once, and the loss does not depend on the number of parts.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from mlcd.training.accelerator import check_fits_partial_fc
+from mlcd.training.data.step_data import StepBatch
+from mlcd.training.heads.partial_adamw import PartialAdamW
+from mlcd.training.heads.partial_fc import PartialFC
+from mlcd.training.heads.sampling import keyed_numbers
+from mlcd.training.optim import (
+    Optimizers,
+    WeightAverage,
+    load_optimizer_tensors,
+    optimizer_tensors,
+)
+from mlcd.training.resume_new import Checkpoint
+from mlcd.training.schedule import Schedule
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
+
+
+class NotFiniteError(ValueError):
+    """A loss or a gradient that is NaN or infinite; no weight was changed by it."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class HeadUpdate:
+    """The head beside the model, and how its prototypes change."""
+
+    head: PartialFC
+    optimizer: PartialAdamW
+    clip: float = math.inf
+    """Largest norm of the prototypes' gradient over all ranks."""
+
+
+class Update:
+    """A model with its optimizers, one step at a time.
+
+    `model` is called with the batch's tensors by name and gives embeddings (B, D) when there is a
+    head, and otherwise losses by name, means over its rows, of which "loss" is followed.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        optimizers: Optimizers,
+        *,
+        accelerator: Accelerator,
+        schedule: Schedule,
+        head: HeadUpdate | None = None,
+        accumulate: int = 1,
+        clip: float = math.inf,
+        average_decay: float | None = None,
+        seed: int = 0,
+    ) -> None:
+        """`accumulate`: parts that a batch is cut into; `clip`: largest norm of the gradient."""
+        if accumulate < 1 or not clip > 0:
+            raise ValueError(f"expected accumulate >= 1 and clip > 0, got {accumulate} and {clip}")
+        if head is not None:
+            check_fits_partial_fc(accelerator.distributed_type.value)
+        self.model = model
+        self.optimizers = list(optimizers)
+        self.accelerator = accelerator
+        self.schedule = schedule
+        self.head = head
+        self.accumulate = accumulate
+        self.clip = clip
+        self.seed = seed
+        self._wrapped, *self._steppers = accelerator.prepare(model, *self.optimizers)
+        everyone = [*self.optimizers, *([head.optimizer] if head else [])]
+        self._peaks = [(group, group["lr"]) for each in everyone for group in each.param_groups]
+        self.average = None if average_decay is None else WeightAverage(model, decay=average_decay)
+
+    def __call__(self, batch: StepBatch, step: int) -> dict[str, float]:
+        """Change the weights once; gives the losses and norms by name, the same on all ranks.
+
+        `NotFiniteError` before anything is changed.
+        """
+        share = self.schedule(step)
+        for group, peak in self._peaks:
+            group["lr"] = peak * share
+        for stepper in self._steppers:
+            stepper.zero_grad(set_to_none=True)
+        self._wrapped.train()
+        parts = self._parts(batch)
+        if self.head is None:
+            report = self._backward_own_losses(parts, step)
+        else:
+            self.head.head.prototypes.grad = None
+            report = self._backward_through_head(self.head, parts, step)
+        report |= self._clip()
+        self._step_optimizers()
+        if self.average is not None:
+            self.average.update(self.model, step)
+        return report | {"lr": self._peaks[0][0]["lr"]}
+
+    def tensors(self) -> dict[str, Tensor]:
+        """All state that is the same on all ranks, for a checkpoint."""
+        found = {f"model.{key}": value for key, value in self.model.state_dict().items()}
+        saved = optimizer_tensors(self.optimizers, self.model)
+        found |= {f"optimizer.{key}": value for key, value in saved.items()}
+        if self.average is not None:
+            found |= {f"average.{key}": value for key, value in self.average.tensors.items()}
+        return found
+
+    def rows(self) -> dict[str, Tensor]:
+        """The state of the classes that this rank owns."""
+        if self.head is None:
+            return {}
+        return self.head.head.export_rows() | self.head.optimizer.export_rows()
+
+    def values(self) -> dict[str, Any]:
+        """The rest of the state, in plain values."""
+        scaler = self.accelerator.scaler
+        return {"scaler": None if scaler is None else scaler.state_dict()}
+
+    def load(self, checkpoint: Checkpoint) -> None:
+        """Go on from a checkpoint, which may have been written by other ranks."""
+        parts: dict[str, dict[str, Tensor]] = {"model": {}, "optimizer": {}, "average": {}}
+        for key, value in checkpoint.tensors().items():
+            kind, _, name = key.partition(".")
+            parts[kind][name] = value
+        self.model.load_state_dict(parts["model"])
+        load_optimizer_tensors(self.optimizers, self.model, parts["optimizer"])
+        if self.average is not None:
+            for name, value in parts["average"].items():
+                self.average.tensors[name].copy_(value)
+        if self.head is not None:
+            self.head.head.load_rows(checkpoint.rows())
+            self.head.optimizer.load_rows(checkpoint.rows())
+        if self.accelerator.scaler is not None and checkpoint.values["scaler"]:
+            self.accelerator.scaler.load_state_dict(checkpoint.values["scaler"])
+
+    def _parts(self, batch: StepBatch) -> list[dict[str, Tensor]]:
+        device = self.accelerator.device
+        tensors = {name: t.to(device, non_blocking=True) for name, t in batch.tensors.items()}
+        if batch.num_rows < self.accumulate:
+            raise ValueError(
+                f"a batch of {batch.num_rows} rows a rank cannot be cut into "
+                f"accumulate = {self.accumulate} parts"
+            )
+        edges = [batch.num_rows * i // self.accumulate for i in range(self.accumulate + 1)]
+        return [
+            {name: tensor[first:last] for name, tensor in tensors.items()}
+            for first, last in itertools.pairwise(edges)
+        ]
+
+    def _forward(self, part: Mapping[str, Tensor], step: int, number: int) -> Any:
+        # Whatever a layer draws follows from the step: a resumed run draws the same, and so does
+        # the second pass over a part.
+        key = (self.seed, "update", step, number, self.accelerator.process_index)
+        torch.manual_seed(keyed_numbers(*key)[0])
+        return self._wrapped(part)
+
+    def _backward_own_losses(
+        self, parts: Sequence[Mapping[str, Tensor]], step: int
+    ) -> dict[str, float]:
+        rows = [len(next(iter(part.values()))) for part in parts]
+        totals: dict[str, Tensor] = {}
+        for number, part in enumerate(parts):
+            with self._synchronised(is_last=number == len(parts) - 1):
+                share = rows[number] / sum(rows)
+                losses = self._forward(part, step, number)
+                self._check_finite("loss", float(self._mean(losses["loss"].detach())))
+                self.accelerator.backward(losses["loss"] * share)
+                for name, value in losses.items():
+                    totals[name] = totals.get(name, 0) + value.detach() * share
+        return {name: float(self._mean(value)) for name, value in totals.items()}
+
+    def _backward_through_head(
+        self, head: HeadUpdate, parts: Sequence[Mapping[str, Tensor]], step: int
+    ) -> dict[str, float]:
+        if len(parts) == 1:
+            embedded = [self._forward(parts[0], step, 0)]
+        else:
+            with torch.no_grad(), _standing_statistics(self.model):
+                embedded = [self._forward(part, step, i) for i, part in enumerate(parts)]
+        leaf = torch.cat([part.detach() for part in embedded]).requires_grad_()  # (B, D)
+        labels = torch.cat([part["labels"] for part in parts])
+        with self.accelerator.autocast():
+            loss = head.head(leaf, labels, step=step)
+        self._check_finite("loss", loss.item())
+        loss.backward()
+        assert leaf.grad is not None
+        grads = leaf.grad.split([len(part) for part in embedded])
+        for number, (part, grad) in enumerate(zip(parts, grads, strict=True)):
+            with self._synchronised(is_last=number == len(parts) - 1):
+                again = embedded[0] if len(parts) == 1 else self._forward(part, step, number)
+                self.accelerator.backward((again * grad).sum())
+        return {"loss": loss.item()}
+
+    def _clip(self) -> dict[str, float]:
+        norm = float(self.accelerator.clip_grad_norm_(self.model.parameters(), self.clip))
+        norms = {"grad_norm": norm}
+        if self.head is not None:
+            norms["head_grad_norm"] = float(self.head.head.clip_grad_norm_(self.head.clip))
+        for name, value in norms.items():
+            # With a scaler a tower's gradient may overflow: then the step is left out.
+            if self.accelerator.scaler is None or name == "head_grad_norm":
+                self._check_finite(name, value)
+        return norms
+
+    def _step_optimizers(self) -> None:
+        for stepper in self._steppers:
+            stepper.step()
+        if self.head is not None and not any(s.step_was_skipped for s in self._steppers):
+            self.head.optimizer.step()
+
+    def _mean(self, value: Tensor) -> Tensor:
+        """Over ranks."""
+        mean: Tensor = self.accelerator.reduce(value, reduction="mean")
+        return mean
+
+    def _synchronised(self, *, is_last: bool) -> contextlib.AbstractContextManager[None]:
+        """Gradients are summed over ranks once, with the last part."""
+        return contextlib.nullcontext() if is_last else self.accelerator.no_sync(self._wrapped)
+
+    def _check_finite(self, name: str, value: float) -> None:
+        if not math.isfinite(value):
+            raise NotFiniteError(f"{name} is {value}")
+
+
+@contextlib.contextmanager
+def _standing_statistics(model: nn.Module) -> Iterator[None]:
+    """Batch norms work as in training, but their running statistics stay as they were."""
+    before = [(buffer, buffer.clone()) for buffer in model.buffers()]
+    yield
+    for buffer, value in before:
+        buffer.copy_(value)
