@@ -14,7 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlcd.apps.retrieval.errors import GalleryError
-from mlcd.apps.retrieval.index import FaissIndex, IndexKind, check_kind, measured_recall
+from mlcd.apps.retrieval.index import (
+    FaissIndex,
+    IndexKind,
+    check_kind,
+    check_size,
+    measured_recall,
+)
 from mlcd.apps.retrieval.metadata import Entry, State, Transaction, row_checksum
 from mlcd.apps.retrieval.store import LOCK, Store
 from mlcd.apps.retrieval.vectors import Vectors, append_vectors, map_vectors, sync_folder
@@ -53,9 +59,12 @@ def rebuild(store: Store, kind: IndexKind | None) -> None:
     """Vectors without those of removed pictures, and the index from nothing."""
     with store.writing() as transaction:
         old = transaction.state()
+        kind = check_kind(kind or old.index_kind)
+        if count := transaction.count():  # before anything is written
+            check_size(kind, count, old.dim)
         state = replace(
             old,
-            index_kind=check_kind(kind or old.index_kind),
+            index_kind=kind,
             index_file=None,
             index_recall=None,
             generation=old.generation + 1,

@@ -37,6 +37,16 @@ def check_kind(kind: str) -> IndexKind:
     return kind  # type: ignore[return-value]
 
 
+def check_size(kind: IndexKind, count: int, dim: int) -> None:
+    """ValueError when `count` vectors of length `dim` do not make an index of `kind`."""
+    least = TRAIN_PER_LIST * 2**PQ_BITS
+    if kind == "ivfpq" and (count < least or dim % PQ_DIMS):
+        raise ValueError(
+            f"an ivfpq index needs at least {least:,} vectors of a length divisible by "
+            f"{PQ_DIMS}, got {count:,} of length {dim}; use exact or hnsw"
+        )
+
+
 class FaissIndex:
     """One FAISS index whose ids are the rows of the vectors."""
 
@@ -135,6 +145,7 @@ def _empty(kind: IndexKind, vectors: Vectors) -> Any:
     """A FAISS index of the kind, trained where it needs training, without vectors."""
     faiss = require("faiss", extra="retrieval")
     count, dim = vectors.shape
+    check_size(kind, count, dim)
     match kind:
         case "flat":
             return faiss.IndexFlatIP(dim)
@@ -143,12 +154,6 @@ def _empty(kind: IndexKind, vectors: Vectors) -> Any:
             index.hnsw.efConstruction = HNSW_BUILD
             return index
         case "ivfpq":
-            least = TRAIN_PER_LIST * 2**PQ_BITS
-            if count < least or dim % PQ_DIMS:
-                raise ValueError(
-                    f"an ivfpq index needs at least {least:,} vectors of a length divisible by "
-                    f"{PQ_DIMS}, got {count:,} of length {dim}; use exact or hnsw"
-                )
             num_lists = int(4 * count**0.5)
             quantizer = faiss.IndexFlatIP(dim)
             metric = faiss.METRIC_INNER_PRODUCT

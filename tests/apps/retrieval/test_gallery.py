@@ -110,6 +110,15 @@ def test_rebuilding_gives_back_the_space_and_finds_the_same(gallery: Gallery, ph
     assert vectors.stat().st_size == 8 * gallery.state.dim * 4
 
 
+def test_an_index_that_needs_more_pictures_is_refused_without_a_trace(gallery: Gallery) -> None:
+    pytest.importorskip("faiss")
+    before = sorted(path.name for path in gallery.folder.iterdir())
+    with pytest.raises(ValueError, match="ivfpq index needs at least"):
+        gallery.rebuild(index="ivfpq")
+    assert sorted(path.name for path in gallery.folder.iterdir()) == before
+    assert gallery.state.index_kind == "exact"
+
+
 @pytest.mark.parametrize("kind", ["flat", "hnsw"])
 def test_a_faiss_index_follows_every_change(
     kind: str, tmp_path: Path, photos: Path, picture: Draw, tower: VisionTower
