@@ -64,6 +64,14 @@ def sum_over_ranks(partial: Tensor, group: Group | None) -> Tensor:
     return total
 
 
+def exchange_sum(partial: Tensor, group: Group | None) -> Tensor:
+    """Sum, the same on all ranks, of which every rank then computes a loss of its own."""
+    if group is None:
+        return partial
+    total: Tensor = _ExchangeSum.apply(partial, group)
+    return total
+
+
 def logsumexp_over_ranks(partial: Tensor, group: Group | None) -> Tensor:
     """Log of the sum of the exponentials (-inf: nothing), for a loss that all ranks compute."""
     if group is None:
@@ -102,6 +110,21 @@ class _SumOverRanks(torch.autograd.Function):
     @staticmethod
     def backward(_: Any, grad: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]
         return grad, None  # every rank has the whole gradient already: it computes the same loss
+
+
+class _ExchangeSum(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, partial: Tensor, group: Group) -> Tensor:
+        ctx.group = group
+        total = partial.clone()
+        dist.all_reduce(total, group=group)
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]
+        total = grad.clone()
+        dist.all_reduce(total, group=ctx.group)
+        return total, None
 
 
 class _LogSumExpOverRanks(torch.autograd.Function):

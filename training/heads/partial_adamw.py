@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from mlcd.training.heads.partial_fc import PartialFC
+from mlcd.training.heads.row_gradient import row_gradient
 
 _BLOCK = 2048
 
@@ -61,22 +62,19 @@ class PartialAdamW(torch.optim.Optimizer):
         """Update the classes that have a gradient. A closure is refused."""
         if closure is not None:
             raise ValueError("PartialAdamW takes no closure; compute the gradient before the step")
-        grad = self._prototypes.grad
-        if grad is None:
+        gradient = row_gradient(self._prototypes)
+        if gradient is None:
             return
-        if not grad.is_sparse:
-            for start in range(0, len(grad), _BLOCK):
-                block = slice(start, start + _BLOCK)
-                self._update([tensor[block] for tensor in self._tensors()], grad[block])
-            return
-        grad = grad.coalesce()
-        for rows, values in zip(
-            grad.indices()[0].split(_BLOCK), grad.values().split(_BLOCK), strict=True
-        ):
-            block_of = [tensor.index_select(0, rows) for tensor in self._tensors()]
-            self._update(block_of, values)
-            for tensor, updated in zip(self._tensors(), block_of, strict=True):
-                tensor.index_copy_(0, rows, updated)
+        rows, values = gradient
+        for start in range(0, len(values), _BLOCK):
+            chosen = slice(start, start + _BLOCK)
+            if rows is None:
+                self._update([tensor[chosen] for tensor in self._tensors()], values[chosen])
+                continue
+            block = [tensor.index_select(0, rows[chosen]) for tensor in self._tensors()]
+            self._update(block, values[chosen])
+            for tensor, updated in zip(self._tensors(), block, strict=True):
+                tensor.index_copy_(0, rows[chosen], updated)
 
     def export_rows(self) -> dict[str, Tensor]:
         """Moments (n, D) and steps (n,) of this rank's classes, for `load_rows`."""

@@ -23,6 +23,7 @@ from mlcd.training.heads.collectives import (
     logsumexp_over_ranks,
     sum_over_ranks,
 )
+from mlcd.training.heads.row_gradient import row_gradient
 from mlcd.training.heads.sampling import keyed_numbers, sample_classes, sample_dims
 from mlcd.training.heads.shards import ClassShard
 from mlcd.training.heads.similarities import SimilaritySettings, similarities
@@ -135,16 +136,10 @@ class PartialFC(nn.Module):
     @torch.no_grad()
     def clip_grad_norm_(self, max_norm: float) -> Tensor:
         """Scale the gradient over all ranks to a norm of at most `max_norm`; returns it before."""
-        grad = self.prototypes.grad
-        if grad is None:
-            square = self.prototypes.new_zeros(())
-        else:
-            grad = self.prototypes.grad = grad.coalesce() if grad.is_sparse else grad
-            values = grad.values() if grad.is_sparse else grad
-            square = torch.linalg.vector_norm(values).square()
-        norm = sum_over_ranks(square, self.group).sqrt()
-        if grad is not None:
-            values.mul_((max_norm / (norm + 1e-6)).clamp(max=1.0))
+        gradient = row_gradient(self.prototypes)
+        values = self.prototypes.new_zeros(0) if gradient is None else gradient[1]
+        norm = sum_over_ranks(torch.linalg.vector_norm(values).square(), self.group).sqrt()
+        values.mul_((max_norm / (norm + 1e-6)).clamp(max=1.0))
         return norm
 
     def export_rows(self) -> dict[str, Tensor]:

@@ -1,7 +1,7 @@
 """Random choices that are a function of (seed, step) alone, the same on any number of ranks.
 
-A keyed permutation of all numbers is walked from its start until enough are found, so a choice of
-n out of K costs O(n + sqrt(K)) and nothing of size K is ever made.
+The first n numbers of a keyed permutation of all K are the choice, so it costs O(n) and nothing of
+size K is ever made.
 """
 
 from __future__ import annotations
@@ -25,9 +25,8 @@ def sample_classes(
     missing = budget - len(positives)
     if missing <= 0:
         return positives
-    drawn = _permutation_start(
-        budget, num_classes, seed=seed, step=step, purpose="classes", device=positives.device
-    )
+    first = torch.arange(budget, device=positives.device)
+    drawn = permuted(first, num_classes, seed, step, "classes")
     others = drawn[~torch.isin(drawn, positives, assume_unique=True)][:missing]
     return torch.cat([positives, others]).sort().values
 
@@ -36,10 +35,8 @@ def sample_dims(
     count: int, embed_dim: int, *, seed: int, step: int, device: torch.device
 ) -> Tensor:
     """`count` of the `embed_dim` feature dimensions: sorted ids (count,), int64."""
-    drawn = _permutation_start(
-        count, embed_dim, seed=seed, step=step, purpose="dims", device=device
-    )
-    return drawn[:count].sort().values
+    first = torch.arange(count, device=device)
+    return permuted(first, embed_dim, seed, step, "dims").sort().values
 
 
 def keyed_numbers(*key: object) -> list[int]:
@@ -48,27 +45,12 @@ def keyed_numbers(*key: object) -> list[int]:
     return [int.from_bytes(digest[i : i + 4], "little") for i in range(0, len(digest), 4)]
 
 
-def _permutation_start(
-    count: int, total: int, *, seed: int, step: int, purpose: str, device: torch.device
-) -> Tensor:
-    """At least the first `count` numbers of a permutation of range(total), int64.
-
-    A Feistel network whose halves are the digits of a number in base `width` and whose rounds add
-    modulo the size of a half. Its domain is a little larger than `total`; what falls outside is
-    left out, which keeps the rest a permutation.
-    """
-    width = math.isqrt(total - 1) + 1
-    height = -(-total // width)
-    length = min(count + width * height - total, width * height)
-    numbers = torch.arange(length, device=device)
-    numbers = _exchange(numbers, width, height, keyed_numbers(seed, step, purpose))
-    return numbers[numbers < total]
-
-
 def permuted(numbers: Tensor, total: int, *key: object) -> Tensor:
     """Where a permutation of range(total) that follows from `key` sends `numbers`, int64.
 
-    Nothing of size `total` is made: what falls outside is sent on until it falls inside.
+    A Feistel network whose halves are the digits of a number in base `width` and whose rounds add
+    modulo the size of a half. Its domain is a little larger than `total`: what falls outside is
+    sent on until it falls inside. Nothing of size `total` is made.
     """
     width = math.isqrt(total - 1) + 1
     height = -(-total // width)

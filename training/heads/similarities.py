@@ -131,11 +131,11 @@ class _Similarities(torch.autograd.Function):
             unit_grad = (share.T @ weighted).to(prototypes.dtype).mul_(largest)  # (b, d)
             unit_grad.index_add_(0, block.index, pull * embeddings[block.picture])
             along = (unit_grad * block.unit).sum(dim=1, keepdim=True)
-            grad = unit_grad.sub_(along * block.unit).div_(block.length)
+            unit_grad.sub_(along * block.unit)
             if dims is None:
-                values[block.chosen] = grad
+                torch.div(unit_grad, block.length, out=values[block.chosen])
             else:
-                values[block.chosen].index_copy_(1, dims, grad)
+                values[block.chosen].index_copy_(1, dims, unit_grad.div_(block.length))
         embeddings_grad = from_negatives * weight[:, None] + from_positives
         if rows is None:
             return embeddings_grad, values, None, None, None, None
