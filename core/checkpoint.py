@@ -145,14 +145,14 @@ def _read_pickle(file: Path) -> dict[str, Tensor]:
         except RuntimeError:  # the format before torch 1.6 cannot be memory-mapped
             content = torch.load(file, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
+        if "Unsupported operand" in str(error):  # the bytes are no pickle at all
+            raise _unreadable(file, error) from error
         raise ValueError(
             f"{file}: holds more than tensors ({_first_sentence(error)}); it was not executed. "
             "Only plain state dicts are read: ask its author for safetensors"
         ) from error
     except (RuntimeError, EOFError, ValueError, KeyError) as error:
-        raise ValueError(
-            f"{file}: not a readable PyTorch file ({_first_sentence(error)}); is it cut off?"
-        ) from error
+        raise _unreadable(file, error) from error
     for name in ("state_dict", "model"):
         if isinstance(content, dict) and isinstance(content.get(name), dict):
             content = content[name]
@@ -162,6 +162,12 @@ def _read_pickle(file: Path) -> dict[str, Tensor]:
         keys = list(content)[:5] if isinstance(content, dict) else type(content).__name__
         raise ValueError(f"{file}: expected a state dict of tensors, got {keys}")
     return {str(key): value for key, value in content.items()}
+
+
+def _unreadable(file: Path, error: Exception) -> ValueError:
+    return ValueError(
+        f"{file}: not a readable PyTorch file ({_first_sentence(error)}); is it cut off?"
+    )
 
 
 def _first_sentence(error: Exception) -> str:

@@ -62,13 +62,22 @@ def atomic_folder(folder: str | Path, *, overwrite: bool = False) -> Iterator[Pa
         os.umask(umask)
         part.chmod(0o777 & ~umask)
         if target.is_dir() and any(target.iterdir()):
-            old = Path(
-                tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}.", suffix=".old")
-            )
-            target.replace(old)  # a folder cannot be replaced while it is full: the two swap places
-            part.replace(target)
-            shutil.rmtree(old)
+            _swap(part, target)
         else:
             part.replace(target)
     finally:
         shutil.rmtree(part, ignore_errors=True)
+
+
+def _swap(part: Path, target: Path) -> None:
+    """Put one folder in another's place, which a rename cannot do while that one is full."""
+    old = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}.", suffix=".old"))
+    try:
+        target.replace(old)
+        part.replace(target)
+    except BaseException:
+        if not target.exists():
+            old.replace(target)
+        raise
+    finally:
+        shutil.rmtree(old, ignore_errors=True)

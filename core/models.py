@@ -34,7 +34,7 @@ def find_model(name_or_path: str | Path) -> Path:
     if name in embedded:
         return embedded[name]
     path = Path(name_or_path).expanduser()
-    if path.exists():
+    if name and path.exists():  # an empty name would be the working folder
         return path
     if isinstance(name_or_path, Path) or not _HUB_ID.fullmatch(name):
         raise ValueError(

@@ -62,7 +62,7 @@ def _infer_unicom(shapes: Mapping[str, Shape]) -> TowerConfig:
         patch_size=patch,
         width=width,
         depth=_depth(shapes, "blocks"),
-        num_heads=width // _HEAD_DIM or 1,
+        num_heads=_heads(width),
         mlp_width=_shape(shapes, "blocks.0.mlp.fc1.weight", 2)[0],
         activation="relu6",
         embed_dim=_shape(shapes, "feature.2.weight", 2)[0],
@@ -80,7 +80,7 @@ def _infer_clip(shapes: Mapping[str, Shape]) -> TowerConfig:
         patch_size=patch,
         width=width,
         depth=_depth(shapes, "transformer.resblocks"),
-        num_heads=width // _HEAD_DIM or 1,
+        num_heads=_heads(width),
         mlp_width=_shape(shapes, "transformer.resblocks.0.mlp.c_fc.weight", 2)[0],
         activation="quick_gelu",
         preprocess=Preprocess(size=size),
@@ -90,6 +90,11 @@ def _infer_clip(shapes: Mapping[str, Shape]) -> TowerConfig:
 def _infer_rope2d(shapes: Mapping[str, Shape], image_size: int | None) -> TowerConfig:
     width, _, patch, _ = _shape(shapes, "conv1.weight", 4)
     head_dim = 2 * _shape(shapes, "class_pos_emb", 2)[1]
+    if not head_dim or width % head_dim:
+        raise ValueError(
+            f"misshapen key: class_pos_emb is for heads of {head_dim} channels, into which the "
+            f"width of {width} cannot be cut"
+        )
     size = image_size or DEFAULT_ROPE2D_SIZE
     if image_size is None and "positional_embedding" in shapes:
         num_positions, _ = _shape(shapes, "positional_embedding", 2)
@@ -100,7 +105,7 @@ def _infer_rope2d(shapes: Mapping[str, Shape], image_size: int | None) -> TowerC
         patch_size=patch,
         width=width,
         depth=_depth(shapes, "transformer.resblocks"),
-        num_heads=width // head_dim or 1,
+        num_heads=width // head_dim,
         mlp_width=_shape(shapes, "transformer.resblocks.0.mlp.c_fc.weight", 2)[0],
         activation="gelu",
         preprocess=Preprocess(size=size),
@@ -117,7 +122,19 @@ def _shape(shapes: Mapping[str, Shape], key: str, rank: int) -> Shape:
 
 def _depth(shapes: Mapping[str, Shape], blocks: str) -> int:
     pattern = re.compile(re.escape(blocks) + r"\.(\d+)\.")
-    return 1 + max(int(match[1]) for key in shapes if (match := pattern.match(key)))
+    last = max(int(match[1]) for key in shapes if (match := pattern.match(key)))
+    if last >= len(shapes):  # so that a damaged key cannot ask for a tower of a million blocks
+        raise ValueError(f"misshapen keys: block {last} among only {len(shapes)} keys")
+    return last + 1
+
+
+def _heads(width: int) -> int:
+    if width % _HEAD_DIM:
+        raise ValueError(
+            f"width {width} is no multiple of {_HEAD_DIM}, so the number of heads cannot be told; "
+            "write a config.json and read it as a folder"
+        )
+    return width // _HEAD_DIM
 
 
 def _side(num_patches: int, key: str) -> int:

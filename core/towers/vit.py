@@ -102,7 +102,7 @@ class VisionTower(nn.Module):
             raise ValueError(f"layer {layer}: this tower has hidden states {-depth - 1} to {depth}")
         tokens, runs = self._embed_patches([pixels])
         state: Tensor = self._run_blocks(tokens, runs, depth=layer % (depth + 1))
-        return state.view(len(pixels), -1, self.config.width)
+        return state.unflatten(0, (runs[0].num_pictures, runs[0].num_tokens))  # (B, N, D)
 
     @torch.no_grad()  # not inference_mode: a probe may train on these embeddings
     def embed_pixels(self, pixels: Tensor) -> Tensor:
