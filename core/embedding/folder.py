@@ -1,8 +1,8 @@
-"""A folder of pictures to a folder of embeddings: `embeddings.npy`, `paths.txt`, and what failed.
+"""Pictures to a folder of embeddings: `embeddings.npy`, `paths.txt`, and what failed.
 
     embeddings.npy    float32 (pictures read, E), L2-normalised rows
-    paths.txt         UTF-8, one line a row: the picture's path below the folder, with slashes
-    failures.json     [{"path": ..., "reason": ...}, ...] for the pictures that have no row
+    paths.txt         UTF-8, one line a row: the picture's name (below its folder, or SHARD/KEY)
+    failures.json     [{"index": ..., "path": ..., "reason": ...}, ...] of pictures without a row
     embedding.json    what the rows were made of: weights, preprocessing, pictures
 
 Until all is done the rows gather in `unfinished/` (see `journal.py`); `embeddings.npy` appears
@@ -19,29 +19,31 @@ import errno
 import json
 import shutil
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from mlcd.core.embedding.journal import EmbeddingJournal
 from mlcd.core.embedding.stamp import differences, run_stamp
-from mlcd.core.embedding.stream import EmbeddingTower, embed_images
-from mlcd.core.files import write_text
-from mlcd.core.images import list_images
+from mlcd.core.embedding.stream import EmbeddingTower, embed_numbered
+from mlcd.core.files import atomic_path, write_text
+from mlcd.core.pictures import PictureSource, folder_pictures
 
 _UNFINISHED = "unfinished"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class EmbeddedFolder:
-    """What `embed_folder` did."""
+    """What `embed_pictures` did."""
 
     output: Path
     rows: int
     width: int
     failures: list[tuple[str, str]]
-    """Path below the folder and reason, of every picture without a row."""
+    """Name and reason, of every picture without a row."""
+    failed: list[int]
+    """Their numbers, ascending: row r belongs to the r-th picture that is not among them."""
     resumed: int
     """Pictures that an earlier, interrupted run had already done."""
 
@@ -62,44 +64,61 @@ def embed_folder(
     overwritten, the message says what differs. OSError when the disk is full: what is done stays
     done.
     """
-    folder, output = Path(folder), Path(output)
-    pictures = list_images(folder)
-    names = [path.relative_to(folder).as_posix() for path in pictures]
-    stamp = run_stamp(tower, pictures, names)
+    return embed_pictures(
+        tower,
+        folder_pictures(folder),
+        output,
+        batch_size=batch_size,
+        workers=workers,
+        show_progress=show_progress,
+        called=str(folder),
+    )
+
+
+def embed_pictures(
+    tower: EmbeddingTower,
+    pictures: PictureSource,
+    output: str | Path,
+    *,
+    batch_size: int = 32,
+    workers: int | None = None,
+    show_progress: bool = False,
+    called: str = "the pictures given",
+) -> EmbeddedFolder:
+    """As `embed_folder`, of any source: shards are streamed. Errors call it by `called`."""
+    output = Path(output)
+    stamp = run_stamp(tower, pictures)
     if finished := _finished(output, stamp):
         return finished
     with _unfinished(output, stamp) as work:
         journal = EmbeddingJournal(work)
         resumed = journal.stop
         with _progress(show_progress, total=len(pictures), done=resumed) as advance:
-            _embed_rest(
-                tower, pictures, names, journal, advance, batch_size=batch_size, workers=workers
-            )
-        failures = [(names[index], reason) for index, reason in journal.failures]
+            _embed_rest(tower, pictures, journal, advance, batch_size=batch_size, workers=workers)
         if not journal.rows:
-            path, reason = failures[0]
+            index, reason = journal.failures[0]
             shutil.rmtree(work)
             with contextlib.suppress(OSError):  # not empty: other things of the caller's are in it
                 output.rmdir()
             raise ValueError(
-                f"{folder}: none of its {len(pictures)} pictures could be embedded; "
-                f"the first: {path}: {reason}"
+                f"{called}: none of its {len(pictures)} pictures could be embedded; "
+                f"the first: {pictures.name(index)}: {reason}"
             )
         with _saying_that_work_is_kept(output, journal):
-            _finish(output, journal, names, failures, stamp)
+            _finish(output, journal, pictures, stamp)
     return EmbeddedFolder(
         output=output,
         rows=journal.rows,
         width=journal.width,
-        failures=failures,
+        failures=[(pictures.name(index), reason) for index, reason in journal.failures],
+        failed=[index for index, _ in journal.failures],
         resumed=resumed,
     )
 
 
 def _embed_rest(
     tower: EmbeddingTower,
-    pictures: Sequence[Path],
-    names: Sequence[str],
+    pictures: PictureSource,
     journal: EmbeddingJournal,
     advance: Callable[[int], None],
     *,
@@ -108,10 +127,10 @@ def _embed_rest(
 ) -> None:
     """Embed the pictures that the journal does not have yet."""
     first = journal.stop
-    rest = pictures[first:]
-    for batch in embed_images(tower, rest, batch_size=batch_size, workers=workers):
+    rest = range(first, len(pictures))
+    for batch in embed_numbered(tower, pictures, rest, batch_size=batch_size, workers=workers):
         failures = [(first + index, str(error)) for index, error in batch.failures]
-        is_named = [_is_one_line(names[first + index]) for index in batch.indices]
+        is_named = [_is_one_line(pictures.name(first + int(index))) for index in batch.indices]
         failures += [
             (
                 first + int(index),
@@ -126,18 +145,22 @@ def _embed_rest(
 
 
 def _finish(
-    output: Path,
-    journal: EmbeddingJournal,
-    names: Sequence[str],
-    failures: Sequence[tuple[str, str]],
-    stamp: dict[str, Any],
+    output: Path, journal: EmbeddingJournal, pictures: PictureSource, stamp: dict[str, Any]
 ) -> None:
     """Write the small files, then let `embeddings.npy` appear. May be interrupted and repeated."""
     journal.finish()
     failed = {index for index, _ in journal.failures}
-    lines = (f"{name}\n" for index, name in enumerate(names) if index not in failed)
-    write_text(output / "paths.txt", "".join(lines))
-    listed = [{"path": path, "reason": reason} for path, reason in failures]
+    with (
+        atomic_path(output / "paths.txt") as part,
+        part.open("w", encoding="utf-8", newline="\n") as file,
+    ):
+        for index in range(len(pictures)):
+            if index not in failed:
+                file.write(f"{pictures.name(index)}\n")
+    listed = [
+        {"index": index, "path": pictures.name(index), "reason": reason}
+        for index, reason in journal.failures
+    ]
     write_text(output / "failures.json", json.dumps(listed, indent=1) + "\n")
     made = {**stamp, "rows": journal.rows, "width": journal.width}
     write_text(output / "embedding.json", json.dumps(made, indent=1) + "\n")
@@ -175,6 +198,7 @@ def _finished(output: Path, stamp: dict[str, Any]) -> EmbeddedFolder | None:
         rows=made["rows"],
         width=made["width"],
         failures=[(entry["path"], entry["reason"]) for entry in listed],
+        failed=[entry["index"] for entry in listed],
         resumed=made["pictures"],
     )
 

@@ -2,30 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
-import os
-from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import torch
 
 from mlcd.core.embedding.stream import EmbeddingTower
+from mlcd.core.pictures import PictureSource
 
-_FORMAT = 1
+_FORMAT = 2
 
 
-def run_stamp(
-    tower: EmbeddingTower, pictures: Sequence[Path], names: Sequence[str]
-) -> dict[str, Any]:
+def run_stamp(tower: EmbeddingTower, pictures: PictureSource) -> dict[str, Any]:
     """What must be equal for two runs to give the same rows."""
-    digest = hashlib.sha256()
-    for path, name in zip(pictures, names, strict=True):
-        with contextlib.suppress(OSError):  # a broken link is a failure later on, with its reason
-            state = path.stat()
-            digest.update(f"{state.st_size} {state.st_mtime_ns} ".encode())
-        digest.update(os.fsencode(name) + b"\0")
     return {
         "format": _FORMAT,
         "tower": str(getattr(tower, "name", type(tower).__name__)),
@@ -33,7 +21,7 @@ def run_stamp(
         "number_type": _number_type(tower),
         "preprocess": tower.config.preprocess.to_dict(),
         "pictures": len(pictures),
-        "pictures_sha256": digest.hexdigest(),
+        "pictures_sha256": pictures.digest(),
     }
 
 

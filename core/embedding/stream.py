@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
-from typing import Protocol
+from pathlib import Path
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 
 from mlcd.core.images import ImageError, ImageSource, Preprocess
 from mlcd.core.ordered import ordered_map
+from mlcd.core.pictures import PictureSource
 
 
 class HasPreprocess(Protocol):
@@ -66,25 +68,53 @@ def embed_images(
     that cannot be read, or that the tower has no finite numbers for, is a failure of its batch
     and stops nothing.
     """
-    if batch_size < 1:
-        raise ValueError(f"batch_size must be at least 1, got {batch_size}")
-    return _embed(tower, enumerate(sources), batch_size, workers)
+    return _embed(tower, enumerate(sources), lambda source: source, batch_size, workers)
+
+
+def embed_numbered(
+    tower: EmbeddingTower,
+    pictures: PictureSource,
+    numbers: range,
+    *,
+    batch_size: int = 32,
+    workers: int | None = None,
+) -> Iterator[EmbeddedBatch]:
+    """As `embed_images`, of the pictures of these consecutive numbers; the threads read them too.
+
+    `indices`, `failures` and `stop` count from the first of `numbers`.
+    """
+    return _embed(tower, enumerate(numbers), pictures.read, batch_size, workers)
 
 
 def _embed(
     tower: EmbeddingTower,
-    sources: Iterator[tuple[int, ImageSource]],
+    sources: Iterator[tuple[int, Any]],
+    read: Callable[[Any], ImageSource],
+    batch_size: int,
+    workers: int | None,
+) -> Iterator[EmbeddedBatch]:
+    if batch_size < 1:
+        raise ValueError(f"batch_size must be at least 1, got {batch_size}")
+    return _embedded(tower, sources, read, batch_size, workers)
+
+
+def _embedded(
+    tower: EmbeddingTower,
+    sources: Iterator[tuple[int, Any]],
+    read: Callable[[Any], ImageSource],
     batch_size: int,
     workers: int | None,
 ) -> Iterator[EmbeddedBatch]:
     preprocess = tower.config.preprocess
     batches: Iterator[_Prepared]
     if _computes_on_cpu(tower):
-        batches = (_prepare(preprocess, batch, workers) for batch in _batched(sources, batch_size))
+        batches = (
+            _prepare(preprocess, batch, read, workers) for batch in _batched(sources, batch_size)
+        )
     else:
         # Whole batches are prepared ahead, each by one thread: no thread waits for another.
         batches = ordered_map(
-            lambda batch: _prepare(preprocess, batch, 1),
+            lambda batch: _prepare(preprocess, batch, read, 1),
             _batched(sources, batch_size),
             workers=workers,
         )
@@ -96,20 +126,23 @@ def _embed(
 class _Prepared:
     """A batch before the tower."""
 
-    sources: list[tuple[int, ImageSource]]
+    sources: list[tuple[int, Any]]
     pixels: NDArray[np.float32]
     """(B, 3, S, S), with rows of no meaning where there is an error."""
     errors: list[ImageError | None]
 
 
 def _prepare(
-    preprocess: Preprocess, sources: list[tuple[int, ImageSource]], workers: int | None
+    preprocess: Preprocess,
+    sources: list[tuple[int, Any]],
+    read: Callable[[Any], ImageSource],
+    workers: int | None,
 ) -> _Prepared:
     pixels = np.empty((len(sources), 3, preprocess.size, preprocess.size), dtype=np.float32)
 
     def fill(row: int) -> ImageError | None:
         try:
-            preprocess(sources[row][1], out=pixels[row])
+            preprocess(read(sources[row][1]), out=pixels[row])
         except ImageError as error:
             return error
         return None
@@ -145,9 +178,7 @@ def _through_tower(tower: EmbeddingTower, batch: _Prepared) -> EmbeddedBatch:
     return EmbeddedBatch(indices[has_row], embeddings, failures, stop=int(indices[-1]) + 1)
 
 
-def _batched(
-    sources: Iterator[tuple[int, ImageSource]], size: int
-) -> Iterator[list[tuple[int, ImageSource]]]:
+def _batched(sources: Iterator[tuple[int, Any]], size: int) -> Iterator[list[tuple[int, Any]]]:
     while batch := list(islice(sources, size)):
         yield batch
 
@@ -157,5 +188,5 @@ def _computes_on_cpu(tower: EmbeddingTower) -> bool:
     return parameter is None or parameter.device.type == "cpu"
 
 
-def _name(source: ImageSource) -> str:
-    return str(source) if not isinstance(source, (bytes, np.ndarray)) else "a picture"
+def _name(source: Any) -> str:
+    return str(source) if isinstance(source, (str, Path)) else "a picture"

@@ -42,10 +42,10 @@ def embed_table(
     table: np.memmap[Any, np.dtype[np.float32]] = np.load(path, mmap_mode="r+")
     if table.shape != shape:
         raise ValueError(f"{path} holds embeddings {table.shape}, expected {shape}; delete it")
-    left = np.flatnonzero(np.isnan(table).any(axis=1)).tolist()
+    left: list[int] = np.flatnonzero(np.isnan(table).any(axis=1)).tolist()
     failures: list[str] = []
     done = len(sources) - len(left)
-    for batch in embed_images(tower, [sources[row] for row in left], batch_size=batch_size):
+    for batch in embed_images(tower, (sources[row] for row in left), batch_size=batch_size):
         if len(batch.indices):
             table[[left[i] for i in batch.indices]] = batch.embeddings
         failures += [str(error) for _, error in batch.failures]
