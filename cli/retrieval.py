@@ -85,7 +85,7 @@ def index(
     _add(gallery, paths, batch_size=batch_size, json=json)
     if is_new and not len(gallery):
         gallery.discard()
-        raise ValueError(f"none of the pictures can be read, so {output} was not made")
+        raise ValueError(f"none of the pictures could be read, so {output} was not made")
 
 
 def add(
