@@ -102,7 +102,7 @@ def load_checkpoint(run: Path, *, settings: Mapping[str, Any]) -> Checkpoint | N
     if newest is None:
         return None
     saved = read_json(newest / _STATE)
-    _check_settings(run, saved["settings"], settings)
+    check_settings(run, saved["settings"], settings)
     return Checkpoint(folder=newest, step=int(saved["step"]), values=saved["values"])
 
 
@@ -112,7 +112,8 @@ def _folders(run: Path) -> list[Path]:
     return sorted(path for path in named if re.fullmatch(r"step-\d{8,}", path.name))
 
 
-def _check_settings(run: Path, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+def check_settings(run: Path, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+    """ValueError naming what differs between the settings of the run in a folder and those now."""
     now = json.loads(json.dumps(now))  # tuples become lists, as they are in the file
     different = [
         f"{name} was {before.get(name)!r} and is {now.get(name)!r}"

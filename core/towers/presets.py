@@ -73,8 +73,27 @@ def things_tiny() -> TowerConfig:
     return _rope2d(image_size=80, patch_size=16, width=256, depth=5, num_heads=4, mlp_width=768)
 
 
+def mlcd_tiny() -> TowerConfig:
+    """The embedded tower of the MLCD loss: 16 patches at 64, embeddings of 256."""
+    return _rope2d(image_size=64, patch_size=16, width=256, depth=5, num_heads=4, mlp_width=768)
+
+
+def unicom_tiny() -> TowerConfig:
+    """The embedded tower of the UNICOM form: 16 patches at 64, embeddings of 256."""
+    return _unicom(
+        image_size=64, patch_size=16, width=256, depth=4, num_heads=4, mlp_width=768, embed_dim=256
+    )
+
+
 def _unicom(
-    *, image_size: int, patch_size: int, width: int, depth: int, num_heads: int, embed_dim: int
+    *,
+    image_size: int,
+    patch_size: int,
+    width: int,
+    depth: int,
+    num_heads: int,
+    embed_dim: int,
+    mlp_width: int | None = None,
 ) -> TowerConfig:
     return TowerConfig(
         form="unicom",
@@ -83,7 +102,7 @@ def _unicom(
         width=width,
         depth=depth,
         num_heads=num_heads,
-        mlp_width=4 * width,
+        mlp_width=mlp_width or 4 * width,
         activation="relu6",
         embed_dim=embed_dim,
         preprocess=Preprocess(size=image_size),

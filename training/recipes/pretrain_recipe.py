@@ -60,6 +60,8 @@ class PretrainRecipe:
     accumulate: int = 1
     """Parts in which a rank's tower sees its batch."""
     recompute_blocks: bool = False
+    is_small: bool = False
+    """Whether fresh weights are drawn for a narrow tower (`initialise_small`)."""
     needs_start: bool = False
     """Whether it goes on from a trained tower."""
     seed: int = 0

@@ -20,10 +20,12 @@ from mlcd.core.towers import TowerConfig, VisionTower, load_tower, save_tower
 from mlcd.core.towers.patches import interpolate_bicubic
 from mlcd.training.accelerator import start_accelerator
 from mlcd.training.data.cluster_pictures import ClusterPictures, PictureStore
+from mlcd.training.data.step_data import StepData
 from mlcd.training.drop_path import add_drop_path
 from mlcd.training.embedder import Embedder
 from mlcd.training.heads.partial_adamw import PartialAdamW
 from mlcd.training.heads.partial_fc import PartialFC
+from mlcd.training.initialise import initialise_small
 from mlcd.training.loop import LoopSettings, run_steps
 from mlcd.training.optim import adamw
 from mlcd.training.plan import PlannedRun, memory_plan, plan_text
@@ -43,22 +45,63 @@ def pretrain_tower(
     loop: LoopSettings | None = None,
     card: dict[str, Any] | None = None,
 ) -> Path | None:
-    """Train, and write the model folder `output/model`; None when a signal ended the run before.
+    """Train on pictures with `labels` int64 (N, L), nearest cluster first, -1 for none.
 
-    `labels` int64 (N, L), nearest cluster first, -1 for none; `start` is a trained tower to go on
-    from, and `prototypes` (num_classes, E) stand in for random ones. A run that was cut off goes on
-    where it was. Called by all ranks together. ValueError when the folder holds another run.
+    As `fit_tower`, which says the rest. ValueError for fewer labels than the recipe wants.
     """
     if labels.shape[1] < recipe.num_labels:
         raise ValueError(
             f"the recipe wants {recipe.num_labels} labels a picture, the file has "
             f"{labels.shape[1]}; assign more, or set num_labels"
         )
+    data = ClusterPictures(
+        pictures=pictures,
+        labels=labels[:, : recipe.num_labels],
+        image_size=recipe.tower.image_size,
+        batch_size=recipe.batch_size,
+        augmentation=recipe.augmentation,
+        seed=recipe.seed,
+    )
+    return fit_tower(
+        recipe,
+        data,
+        output,
+        num_pictures=len(pictures),
+        num_classes=num_classes,
+        start=start,
+        prototypes=prototypes,
+        loop=loop,
+        card=card,
+    )
+
+
+def fit_tower(
+    recipe: PretrainRecipe,
+    data: StepData,
+    output: Path,
+    *,
+    num_pictures: int,
+    num_classes: int,
+    start: str | Path | None = None,
+    prototypes: Tensor | None = None,
+    loop: LoopSettings | None = None,
+    card: dict[str, Any] | None = None,
+) -> Path | None:
+    """Train, and write the model folder `output/model`; None when a signal ended the run before.
+
+    `data` gives `images` uint8 (B, S, S, 3) and `labels` (B, L) of an epoch of `num_pictures`;
+    `start` is a trained tower to go on from, and `prototypes` (num_classes, E) stand in for random
+    ones. A run that was cut off goes on where it was. Called by all ranks together. ValueError when
+    the folder holds another run.
+    """
     if recipe.needs_start and start is None:
         raise ValueError("this recipe goes on from a trained tower: name one with --start")
     accelerator = start_accelerator(recipe.precision, has_partial_fc=True)
     torch.manual_seed(recipe.seed)
-    model = Embedder(starting_tower(recipe.tower, start), embed_dim=recipe.embed_dim)
+    tower = starting_tower(recipe.tower, start)
+    if recipe.is_small and start is None:
+        initialise_small(tower)
+    model = Embedder(tower, embed_dim=recipe.embed_dim)
     if accelerator.num_processes > 1 and recipe.tower.form == "unicom":
         from mlcd.training.heads.sync_batch_norm import convert_sync_batch_norm
 
@@ -80,7 +123,7 @@ def pretrain_tower(
         weight_decay=recipe.head_weight_decay,
         betas=recipe.betas,
     )
-    schedule = recipe.schedule_for(len(pictures))
+    schedule = recipe.schedule_for(num_pictures)
     update = Update(
         model,
         [adamw(model, lr=recipe.lr, weight_decay=recipe.weight_decay, betas=recipe.betas)],
@@ -92,19 +135,11 @@ def pretrain_tower(
         average_decay=recipe.average_decay,
         seed=recipe.seed,
     )
-    data = ClusterPictures(
-        pictures=pictures,
-        labels=labels[:, : recipe.num_labels],
-        image_size=recipe.tower.image_size,
-        batch_size=recipe.batch_size,
-        augmentation=recipe.augmentation,
-        seed=recipe.seed,
-    )
     if accelerator.is_main_process:
         planned = planned_run(recipe, ranks=accelerator.num_processes, num_classes=num_classes)
         title = f"{schedule.steps:,} steps of {recipe.batch_size:,} pictures; on each rank"
         print(plan_text(memory_plan(planned), title=title), file=sys.stderr, flush=True)
-    counts = {"num_pictures": len(pictures), "num_classes": num_classes}
+    counts = {"num_pictures": num_pictures, "num_classes": num_classes}
     settings = recipe.settings() | counts | {"start": None if start is None else str(start)}
     is_done = run_steps(
         update, data, steps=schedule.steps, folder=output, settings=settings, loop=loop

@@ -24,6 +24,7 @@ from torch.utils.data import DataLoader
 from mlcd.core.towers import VisionTower, presets, save_tower
 from mlcd.playroom.things import training_things
 from mlcd.training.heads.prototype_head import PrototypeHead
+from mlcd.training.initialise import initialise_small
 from mlcd.training.losses.margin_softmax import MarginSoftmax
 from mlcd.training.losses.pair_contrast import pair_contrast
 from mlcd.training.muon import Muon
@@ -84,7 +85,7 @@ class ThingsTraining:
         torch.manual_seed(recipe.seed)
         self.recipe = recipe
         self.tower = VisionTower(presets.things_tiny())
-        _initialise(self.tower)
+        initialise_small(self.tower)
         self.views = ThingsViews(
             num_steps=recipe.steps,
             pairs=recipe.pairs,
@@ -224,21 +225,6 @@ def plan_things(recipe: ThingsRecipe) -> dict[str, object]:
         "training_things": len(training_things()),
         "pictures": 2 * recipe.pairs * recipe.steps,
     }
-
-
-@torch.no_grad()
-def _initialise(tower: VisionTower) -> None:
-    """Linear layers of 1 / sqrt(width); smaller by their number where they add to the stream.
-
-    The usual 0.02 suits widths of 1,000; at 256 it makes attention so even that places, which are
-    known from rotations alone, take thousands of steps to be told apart.
-    """
-    std = tower.config.width**-0.5
-    for name, module in tower.named_modules():
-        if isinstance(module, nn.Linear):
-            adds = name.endswith((".out", ".fc2"))
-            scale = (2 * tower.config.depth) ** -0.5 if adds else 1.0
-            nn.init.trunc_normal_(module.weight, std=std * scale)
 
 
 def _batches(views: ThingsViews, start: int) -> Iterator[tuple[int, ViewBatch]]:
