@@ -17,6 +17,7 @@ GROUPS = {
     "towers": ("mlcd.cli.towers", "vision towers: list, check, convert, embed, show"),
     "retrieval": ("mlcd.cli.retrieval", "picture search: index, search, duplicates, eval and more"),
     "train": ("mlcd.cli.train", "training recipes"),
+    "probe": ("mlcd.cli.probe", "measure a tower with labels: knn, linear"),
     "data": ("mlcd.cli.data", "write and check data sets"),
     "results": ("mlcd.cli.results", "evaluations: show, compare, recompute"),
     "env": ("mlcd.cli.env", "versions, devices, extras, embedded models"),

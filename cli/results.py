@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 # task: the function that computes every metric from the samples, as "module:function"
 SUMMARIZE = {
     "retrieval": "mlcd.apps.retrieval.metrics:summarize",
+    "probe-knn": "mlcd.training.probes.knn:summarize",
+    "probe-linear": "mlcd.training.probes.metrics:summarize",
 }
 
 MOST_FLIPS = 20  # ids named on the terminal; --json names all

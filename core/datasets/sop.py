@@ -14,6 +14,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Literal
 
+from mlcd.core.datasets.labelled_set import LabelledSet
 from mlcd.core.datasets.retrieval_set import LabelledImage, RetrievalSet
 
 Split = Literal["train", "test"]
@@ -31,6 +32,32 @@ def read_sop(root: str | Path, split: Split = "test") -> RetrievalSet:
     ValueError naming the line or the file: a missing list, a malformed line, an id given twice, a
     class in two super classes, a picture that is not there.
     """
+    images, super_classes, digest = _read(root, split)
+    return RetrievalSet(_name(split, len(images), len(super_classes)), images, None, digest)
+
+
+def read_sop_labelled(
+    root: str | Path, split: Split, *, labels: Literal["class", "super_class"]
+) -> LabelledSet:
+    """The split for a probe, labelled by its products (`class`) or by their kinds.
+
+    The published splits share no class, but all twelve super classes: a probe of classes has to
+    hold pictures of one split out. Classes are named by their numbers. ValueError as `read_sop`.
+    """
+    images, super_classes, digest = _read(root, split)
+    number_of = super_classes if labels == "super_class" else {name: name for name in super_classes}
+    numbers = sorted(set(number_of.values()))
+    place = {number: i for i, number in enumerate(numbers)}
+    return LabelledSet(
+        f"{_name(split, len(images), len(super_classes))}, {labels.replace('_', ' ')}",
+        [str(number) for number in numbers],
+        [LabelledImage(each.id, place[number_of[each.label]], each.source) for each in images],
+        sha256(f"{labels} {digest}".encode()).hexdigest(),
+    )
+
+
+def _read(root: str | Path, split: Split) -> tuple[list[LabelledImage], dict[int, int], str]:
+    """The pictures, the super class of each class, and the digest."""
     if split not in PUBLISHED:
         raise ValueError(f"split: expected one of {', '.join(PUBLISHED)}, got {split!r}")
     folder = _find(Path(root), f"Ebay_{split}.txt")
@@ -65,9 +92,7 @@ def read_sop(root: str | Path, split: Split = "test") -> RetrievalSet:
             f"{folder}: {len(missing):,} of {len(lines) - 1:,} pictures of the {split} split are "
             f"missing, first {missing[0]}; unpack the archive again"
         )
-    return RetrievalSet(
-        _name(split, len(images), len(super_classes)), images, None, digest.hexdigest()
-    )
+    return images, super_classes, digest.hexdigest()
 
 
 def _find(root: Path, name: str) -> Path:

@@ -1,0 +1,1 @@
+"""Measuring frozen towers with labels: nearest neighbours and logistic regression."""
