@@ -11,6 +11,7 @@ import hashlib
 import json
 import pickle
 import re
+import struct
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +32,10 @@ SHARD_BYTES = 5 * 10**9
 _SINGLE_FILES = ("model.safetensors", "pytorch_model.bin")
 _INDEX_FILES = ("model.safetensors.index.json", "pytorch_model.bin.index.json")
 _PICKLE_SUFFIXES = (".pt", ".pth", ".bin")
+_DAMAGES = (  # what damaged bytes make of the steps of an unpickler
+    RuntimeError, EOFError, ValueError, LookupError, TypeError, AttributeError, AssertionError,
+    ArithmeticError, MemoryError, struct.error,
+)  # fmt: skip
 
 
 def weight_files(path: Path) -> list[Path]:
@@ -151,7 +156,7 @@ def _read_pickle(file: Path) -> dict[str, Tensor]:
             f"{file}: holds more than tensors ({_first_sentence(error)}); it was not executed. "
             "Only plain state dicts are read: ask its author for safetensors"
         ) from error
-    except (RuntimeError, EOFError, ValueError, KeyError) as error:
+    except _DAMAGES as error:
         raise _unreadable(file, error) from error
     for name in ("state_dict", "model"):
         if isinstance(content, dict) and isinstance(content.get(name), dict):

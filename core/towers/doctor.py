@@ -87,7 +87,7 @@ def _unrecognised(path: Path, error: Exception) -> Diagnosis:
     try:
         shapes = read_shapes(path)
         dtypes = _float_types(path)
-        causes = causes_of_keys(shapes) or causes_of_path(path)
+        causes = (path.is_dir() and causes_of_path(path)) or causes_of_keys(shapes)
     except (ValueError, OSError) as unreadable:
         if (said := " ".join(str(unreadable).split())) not in problem and path.is_file():
             problem = f"{problem}; {said}"

@@ -17,6 +17,7 @@ from mlcd.core.images import Image, ImageSource
 from mlcd.core.towers.vit import VisionTower
 
 SIDE, GAP = 448, 16  # pixels: of a picture on the sheet, between pictures
+_ROUNDING = 1e-9  # of the tokens' energy: less variance is rounding, which must not get colours
 _OUTLIERS = 0.01  # of the tokens on each side lie beyond the darkest and brightest colour
 
 
@@ -32,7 +33,7 @@ def principal_components(tokens: Tensor, count: int = 3) -> Tensor:
     tokens = tokens.double()
     centred = tokens - tokens.mean(dim=0)
     variances, directions = torch.linalg.eigh(centred.T @ centred)  # the largest come last
-    is_there = variances > 1e-12 * tokens.square().sum()
+    is_there = variances > _ROUNDING * tokens.square().sum()
     directions = directions[:, is_there].flip(1)[:, :count]  # (D, count)
     largest = directions.gather(0, directions.abs().argmax(dim=0, keepdim=True))
     coordinates = centred @ (directions * largest.sign())
