@@ -9,16 +9,17 @@ from pathlib import Path
 from typing import Annotated
 
 import tyro
-from tyro.conf import OmitArgPrefixes, arg
+from tyro.conf import OmitArgPrefixes, Positional, arg
 
-from mlcd.cli.output import note, shown
+from mlcd.cli.output import note, print_json, progress_bar, shown
+from mlcd.training.recipes import pretrain_clusters as clusters
 from mlcd.training.recipes.train_things import ThingsRecipe, plan_things, train_things
 
 
 def main(arguments: Sequence[str]) -> int | None:
     """Parse the arguments of `mlcd train` and run the recipe."""
     code: int | None = tyro.extras.subcommand_cli_from_dict(
-        {"things": things},
+        {"things": things, "pretrain-clusters": pretrain_clusters},
         prog="mlcd train",
         description="Training recipes: each writes a model folder, and goes on after a kill.",
         args=list(arguments),
@@ -51,3 +52,39 @@ def things(
         return
     folder = train_things(recipe, output)
     note(f"{shown(folder)}: measure it with `mlcd retrieval eval things --tower {shown(folder)}`")
+
+
+def pretrain_clusters(
+    source: Annotated[str, Positional, arg(metavar="PICTURES")],
+    output: Annotated[Path, arg(aliases=["-o"], metavar="FOLDER")],
+    recipe: OmitArgPrefixes[clusters.ClustersRecipe] = clusters.ClustersRecipe(),  # noqa: B008
+    steps: str = ",".join(clusters.STEPS),
+    labels_folder: Path | None = None,
+    json: bool = False,
+) -> None:
+    """Cluster pictures, and give each the labels that cluster discrimination trains on.
+
+    Run it again with the same settings to go on after an interruption.
+
+    Args:
+        source: A folder of pictures or of tar shards, a .tar, or a .txt with a path a line.
+        output: Where features, prototypes and the report go.
+        recipe: What decides the labels.
+        steps: Some of features, kmeans, assign, report, with commas between.
+        labels_folder: Where labels go; beside the shards when left out, or FOLDER/labels.
+        json: Print one JSON document.
+    """
+    done = clusters.pretrain_clusters(
+        source,
+        output,
+        recipe,
+        steps=clusters.parse_steps(steps),
+        labels_folder=labels_folder,
+        bar=progress_bar,
+        note=note,
+    )
+    if json:
+        print_json(done)
+        return
+    for name, path in done.items():
+        print(f"{name}: {shown(path)}")

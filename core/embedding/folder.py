@@ -64,15 +64,17 @@ def embed_folder(
     overwritten, the message says what differs. OSError when the disk is full: what is done stays
     done.
     """
-    return embed_pictures(
-        tower,
-        folder_pictures(folder),
-        output,
-        batch_size=batch_size,
-        workers=workers,
-        show_progress=show_progress,
-        called=str(folder),
-    )
+    pictures = folder_pictures(folder)
+    with _progress(show_progress, total=len(pictures)) as advance:
+        return embed_pictures(
+            tower,
+            pictures,
+            output,
+            batch_size=batch_size,
+            workers=workers,
+            on_pictures=advance,
+            called=str(folder),
+        )
 
 
 def embed_pictures(
@@ -82,10 +84,13 @@ def embed_pictures(
     *,
     batch_size: int = 32,
     workers: int | None = None,
-    show_progress: bool = False,
+    on_pictures: Callable[[int, int], None] | None = None,
     called: str = "the pictures given",
 ) -> EmbeddedFolder:
-    """As `embed_folder`, of any source: shards are streamed. Errors call it by `called`."""
+    """As `embed_folder`, of any source: shards are streamed. Errors call it by `called`.
+
+    `on_pictures(done, total)` is told after each batch.
+    """
     output = Path(output)
     stamp = run_stamp(tower, pictures)
     if finished := _finished(output, stamp):
@@ -93,8 +98,7 @@ def embed_pictures(
     with _unfinished(output, stamp) as work:
         journal = EmbeddingJournal(work)
         resumed = journal.stop
-        with _progress(show_progress, total=len(pictures), done=resumed) as advance:
-            _embed_rest(tower, pictures, journal, advance, batch_size=batch_size, workers=workers)
+        _embed_rest(tower, pictures, journal, on_pictures, batch_size=batch_size, workers=workers)
         if not journal.rows:
             index, reason = journal.failures[0]
             shutil.rmtree(work)
@@ -120,13 +124,15 @@ def _embed_rest(
     tower: EmbeddingTower,
     pictures: PictureSource,
     journal: EmbeddingJournal,
-    advance: Callable[[int], None],
+    on_pictures: Callable[[int, int], None] | None,
     *,
     batch_size: int,
     workers: int | None,
 ) -> None:
     """Embed the pictures that the journal does not have yet."""
     first = journal.stop
+    if on_pictures is not None:
+        on_pictures(first, len(pictures))
     rest = range(first, len(pictures))
     for batch in embed_numbered(tower, pictures, rest, batch_size=batch_size, workers=workers):
         failures = [(first + index, str(error)) for index, error in batch.failures]
@@ -141,7 +147,8 @@ def _embed_rest(
         ]
         with _saying_that_work_is_kept(journal.rows_file, journal):
             journal.append(first + batch.stop, batch.embeddings[is_named], sorted(failures))
-        advance(journal.stop)
+        if on_pictures is not None:
+            on_pictures(journal.stop, len(pictures))
 
 
 def _finish(
@@ -240,10 +247,10 @@ def _saying_that_work_is_kept(path: Path, journal: EmbeddingJournal) -> Iterator
 
 
 @contextlib.contextmanager
-def _progress(is_shown: bool, *, total: int, done: int) -> Iterator[Callable[[int], None]]:
-    """A bar on stderr, and the function that moves it to so many pictures done."""
+def _progress(is_shown: bool, *, total: int) -> Iterator[Callable[[int, int], None] | None]:
+    """A bar on stderr, and the function that moves it to so many pictures done of all."""
     if not is_shown:
-        yield lambda _: None
+        yield None
         return
     from rich.console import Console
     from rich.progress import (
@@ -262,8 +269,8 @@ def _progress(is_shown: bool, *, total: int, done: int) -> Iterator[Callable[[in
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=Console(stderr=True)) as progress:
-        task = progress.add_task("embedding", total=total, completed=done)
-        yield lambda done: progress.update(task, completed=done)
+        task = progress.add_task("embedding", total=total)
+        yield lambda done, _: progress.update(task, completed=done)
 
 
 def _is_one_line(name: str) -> bool:

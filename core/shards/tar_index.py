@@ -188,7 +188,7 @@ def _members(path: Path, problems: _Problems) -> Iterator[tarfile.TarInfo]:
     with path.open("rb") as file:
         size = os.fstat(file.fileno()).st_size
         try:
-            tar = tarfile.open(fileobj=file, mode="r:")  # noqa: SIM115 - `file` is what is open
+            tar: Any = tarfile.open(fileobj=file, mode="r:")  # noqa: SIM115 - `file` is what is open
         except tarfile.TarError as error:
             if not size:
                 problems.add("the file is empty")
@@ -201,7 +201,7 @@ def _members(path: Path, problems: _Problems) -> Iterator[tarfile.TarInfo]:
                 return
             last = repr(member.name)
             yield member
-            tar.members = []  # type: ignore[assignment] # it would keep every member
+            tar.members = []  # it would keep every member that it has seen
         _check_end(file, tar.offset, problems, last)
 
 

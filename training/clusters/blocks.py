@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import torch
@@ -15,9 +16,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from mlcd.core.top_k import top_k
+from mlcd.training.clusters.faiss_search import nearest_by_faiss
 
 BLOCK = 16_384  # rows that are read, and whose sums are kept, at once
 _ROWS, _COLUMNS = 512, 16_384  # a tile of scores: 32 MB at most, in the cache for few prototypes
+
+Search = Literal["torch", "faiss"]
+"""What finds the nearest prototype; both give the same to rounding, on a GPU when there is one."""
 
 Features = NDArray[np.float32] | NDArray[np.float16]
 """Rows (n, D), often memory-mapped."""
@@ -37,14 +42,17 @@ class PartialSums:
     """Sum over the rows of the squared distance to the nearest prototype."""
 
 
-def partial_sums(block: Features, prototypes: Tensor, *, is_spherical: bool = True) -> PartialSums:
+def partial_sums(
+    block: Features, prototypes: Tensor, *, is_spherical: bool = True, search: Search = "torch"
+) -> PartialSums:
     """The rows of a block summed by their nearest prototype: (b, D), (K, D).
 
     Spherical: rows are L2-normalised first and `prototypes` are taken to be; nearest is then the
     largest cosine, otherwise the smallest distance. Equal ones go to the lower prototype.
     """
     rows = block_rows(block, prototypes.device, is_spherical=is_spherical)
-    best, labels = _nearest_one(rows, prototypes, is_spherical=is_spherical)
+    nearest = nearest_by_faiss if search == "faiss" else _nearest_one
+    best, labels = nearest(rows, prototypes, is_spherical=is_spherical)
     clusters, inverse, counts = labels.unique(return_inverse=True, return_counts=True)
     # float32 is enough for a block, where few rows share a cluster; the total is in float64.
     sums = rows.new_zeros(len(clusters), rows.shape[1]).index_add_(0, inverse, rows)

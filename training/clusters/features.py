@@ -73,14 +73,13 @@ def tower_features(
     *,
     batch_size: int = 32,
     workers: int | None = None,
-    show_progress: bool = False,
-    on_text: Callable[[int, int], None] | None = None,
+    on_pictures: Callable[[int, int], None] | None = None,
 ) -> FeatureSet:
     """The tower's embeddings of all pictures in `output`, taken up where an earlier run stopped.
 
-    With a text field (or float16) the rows gather in `output`/features.npy; `on_text(done, total)`
-    is told of that second pass. ValueError as `embed_pictures`, and when a text embedding is asked
-    for that the pictures do not carry or that has another width than the tower's.
+    With a text field (or float16) a second pass writes other rows beside them.
+    `on_pictures(done, total)` is told of each pass. ValueError as `embed_pictures`, and when a
+    text embedding is asked for that the pictures do not carry, or that is not as wide as theirs.
     """
     if settings.text_field is not None and not isinstance(pictures, Shards):
         raise ValueError("only shards carry text embeddings; leave the text field out")
@@ -90,7 +89,7 @@ def tower_features(
         output,
         batch_size=batch_size,
         workers=workers,
-        show_progress=show_progress,
+        on_pictures=on_pictures,
     )
     made = {
         "weights_sha256": tower.weights_sha256(),
@@ -114,7 +113,7 @@ def tower_features(
         stamp=made,
     )
     if not changed.file.exists():
-        _write_changed(features, changed.file, pictures, settings, on_text)
+        _write_changed(features, changed.file, pictures, settings, on_pictures)
     return changed
 
 
@@ -138,17 +137,19 @@ def open_features(features: str | Path | Features) -> Features:
 
     ValueError when it is something else. Object arrays (pickles) are never read.
     """
+    rows: Any = features
     where = "the array given"
     if isinstance(features, (str, Path)):
         where = str(features)
-        features = np.load(features, mmap_mode="r", allow_pickle=False)
-    is_matrix = isinstance(features, np.ndarray) and features.ndim == 2 and features.size > 0
-    if not is_matrix or features.dtype not in (np.float32, np.float16):
+        rows = np.load(features, mmap_mode="r", allow_pickle=False)
+    is_matrix = isinstance(rows, np.ndarray) and rows.ndim == 2 and rows.size > 0
+    if not is_matrix or rows.dtype not in (np.float32, np.float16):
         raise ValueError(
             f"{where}: expected features (n, D) of float32 or float16, "
-            f"got {getattr(features, 'dtype', '')} {getattr(features, 'shape', type(features))}"
+            f"got {getattr(rows, 'dtype', '')} {getattr(rows, 'shape', type(rows))}"
         )
-    return features
+    opened: Features = rows
+    return opened
 
 
 def _write_changed(
@@ -156,7 +157,7 @@ def _write_changed(
     file: Path,
     pictures: PictureSource,
     settings: FeatureSettings,
-    on_text: Callable[[int, int], None] | None,
+    on_pictures: Callable[[int, int], None] | None,
 ) -> None:
     rows = features.open()
     with atomic_path(file) as part:
@@ -175,8 +176,8 @@ def _write_changed(
                     block[row] = mean / max(float(np.linalg.norm(mean)), 1e-12)
             written[done : done + len(numbers)] = block
             done += len(numbers)
-            if on_text is not None:
-                on_text(stop, features.num_pictures)
+            if on_pictures is not None:
+                on_pictures(stop, features.num_pictures)
         written.flush()
 
 

@@ -21,6 +21,7 @@ from torch import Tensor
 from mlcd.training.clusters.blocks import (
     Features,
     PartialSums,
+    Search,
     block_rows,
     partial_sums,
     ranges,
@@ -46,6 +47,7 @@ class KMeansSettings:
     rows_per_iteration: int | None = None
     """None: all of them (full k-means); otherwise mini-batches of about so many."""
     is_spherical: bool = True
+    search: Search = "torch"
     tolerance: float = 1e-4
     """Full k-means stops when the inertia falls by less than this share; 0 never stops early."""
 
@@ -102,12 +104,12 @@ def run_kmeans(
     """Iterate until the settings say stop, from `state` on when there is one.
 
     `sweep` computes the partial sums (default: this process, on `device`, a GPU when there is
-    one); `on_iteration` is told each new state, `on_rows` how many rows of how many an iteration
-    has seen. The prototypes follow from features, settings and the blocks' sums, whose order does
-    not matter to rounding.
+    one); `on_iteration` is told each new state, `on_rows` how many rows have been seen of those
+    that all iterations would see. The prototypes follow from features, settings and the sums of
+    blocks, whose order does not matter to rounding.
     """
     device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-    sweep = sweep or local_sweep(features, is_spherical=settings.is_spherical)
+    sweep = sweep or local_sweep(features, settings)
     if state is None:
         state = KMeansState(
             prototypes=first_prototypes(features, settings).to(device),
@@ -143,12 +145,17 @@ def first_prototypes(features: Features, settings: KMeansSettings) -> Tensor:
     return block_rows(features[rows], torch.device("cpu"), is_spherical=settings.is_spherical)
 
 
-def local_sweep(features: Features, *, is_spherical: bool) -> Sweep:
+def local_sweep(features: Features, settings: KMeansSettings) -> Sweep:
     """The sweep of one process: a block after the other."""
 
     def sweep(blocks: Ranges, prototypes: Tensor) -> Iterator[PartialSums]:
         for start, stop in blocks:
-            yield partial_sums(features[start:stop], prototypes, is_spherical=is_spherical)
+            yield partial_sums(
+                features[start:stop],
+                prototypes,
+                is_spherical=settings.is_spherical,
+                search=settings.search,
+            )
 
     return sweep
 
@@ -179,6 +186,7 @@ def _iterate(
 ) -> KMeansState:
     blocks = blocks_of(len(features), settings, state.iterations)
     total = sum(stop - start for start, stop in blocks)
+    before = state.iterations * total
     sums = np.zeros(state.prototypes.shape, dtype=np.float64)
     counts = np.zeros(len(sums), dtype=np.int64)
     inertia, seen = 0.0, 0
@@ -188,7 +196,7 @@ def _iterate(
         inertia += part.inertia
         seen += int(part.counts.sum())
         if on_rows is not None:
-            on_rows(seen, total)
+            on_rows(before + seen, settings.max_iterations * total)
     assert seen == total, "a block was lost or came twice"
     if settings.rows_per_iteration is not None:
         sums += state.prototypes.double().cpu().numpy() * state.weights[:, None]
