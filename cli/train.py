@@ -13,13 +13,20 @@ from tyro.conf import OmitArgPrefixes, Positional, arg
 
 from mlcd.cli.output import note, print_json, progress_bar, shown
 from mlcd.training.recipes import pretrain_clusters as clusters
+from mlcd.training.recipes import train_embedded as embedded
+from mlcd.training.recipes.teacher import EfficientNetLite0
 from mlcd.training.recipes.train_things import ThingsRecipe, plan_things, train_things
 
 
 def main(arguments: Sequence[str]) -> int | None:
     """Parse the arguments of `mlcd train` and run the recipe."""
     code: int | None = tyro.extras.subcommand_cli_from_dict(
-        {"things": things, "pretrain-clusters": pretrain_clusters},
+        {
+            "things": things,
+            "mlcd-tiny": mlcd_tiny,
+            "unicom-tiny": unicom_tiny,
+            "pretrain-clusters": pretrain_clusters,
+        },
         prog="mlcd train",
         description="Training recipes: each writes a model folder, and goes on after a kill.",
         args=list(arguments),
@@ -51,6 +58,35 @@ def things(
         print(json_module.dumps({"recipe": asdict(recipe), **plan_things(recipe)}, indent=2))
         return
     folder = train_things(recipe, output)
+    note(f"{shown(folder)}: measure it with `mlcd retrieval eval things --tower {shown(folder)}`")
+
+
+def mlcd_tiny(output: Annotated[Path, arg(aliases=["-o"], metavar="FOLDER")]) -> None:
+    """Train `mlcd-tiny`: pictures without names, several cluster labels each, the MLCD loss.
+
+    Run it again to go on after an interruption. Needs the extra `teacher`.
+
+    Args:
+        output: The run's folder; the model folder is `model` in it.
+    """
+    _train_embedded(embedded.mlcd_tiny(), output)
+
+
+def unicom_tiny(output: Annotated[Path, arg(aliases=["-o"], metavar="FOLDER")]) -> None:
+    """Train `unicom-tiny`: pictures without names, one cluster label each, margin softmax.
+
+    Run it again to go on after an interruption. Needs the extra `teacher`.
+
+    Args:
+        output: The run's folder; the model folder is `model` in it.
+    """
+    _train_embedded(embedded.unicom_tiny(), output)
+
+
+def _train_embedded(recipe: embedded.EmbeddedRecipe, output: Path) -> None:
+    folder = embedded.train_embedded(recipe, output, teacher=EfficientNetLite0())
+    if folder is None:
+        raise KeyboardInterrupt
     note(f"{shown(folder)}: measure it with `mlcd retrieval eval things --tower {shown(folder)}`")
 
 
