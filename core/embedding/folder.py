@@ -92,6 +92,8 @@ def embed_pictures(
     `on_pictures(done, total)` is told after each batch.
     """
     output = Path(output)
+    if batch_size < 1:  # before a folder is made
+        raise ValueError(f"batch_size must be at least 1, got {batch_size}")
     stamp = run_stamp(tower, pictures)
     if finished := _finished(output, stamp):
         return finished

@@ -70,7 +70,8 @@ def draw_tokens(
         raise ValueError("expected at least one picture, got none")
     if size is not None and size != tower.config.image_size and tower.head is not None:
         tower = tower.resized(size)
-    preprocess = tower.config.preprocess.at_size(size or tower.config.image_size)
+    size = tower.config.image_size if size is None else size
+    preprocess = tower.config.preprocess.at_size(size)
     device = tower.embedding.patch.weight.device
     outputs = [tower(preprocess.batch([image]).to(device)) for image in images]
     colours = token_colours(
