@@ -195,23 +195,18 @@ def _members(path: Path, problems: _Problems) -> Iterator[tarfile.TarInfo]:
                 return
             raise ValueError(f"{path}: not an uncompressed tar file ({error})") from error
         last = "its beginning"
-        while (member := _next(tar, problems, last)) is not None:
-            if member.isreg() and member.offset_data + member.size > size:
-                problems.add(f"cut off in {member.name!r}: the samples before it are kept")
-                return
-            last = repr(member.name)
-            yield member
-            tar.members = []  # it would keep every member that it has seen
+        try:
+            while (member := tar.next()) is not None:
+                if member.isreg() and member.offset_data + member.size > size:
+                    problems.add(f"cut off in {member.name!r}: the samples before it are kept")
+                    return
+                last = repr(member.name)
+                yield member
+                tar.members = []  # it would keep every member that it has seen
+        except (tarfile.TarError, ValueError, OverflowError, OSError, EOFError) as error:
+            problems.add(f"damaged or cut off after {last}: {error}")
+            return
         _check_end(file, tar.offset, problems, last)
-
-
-def _next(tar: Any, problems: _Problems, last: str) -> tarfile.TarInfo | None:
-    try:
-        member: tarfile.TarInfo | None = tar.next()
-    except (tarfile.TarError, ValueError, OverflowError, OSError, EOFError) as error:
-        problems.add(f"damaged after {last}: {error}")
-        return None
-    return member
 
 
 def _check_end(file: BinaryIO, offset: int, problems: _Problems, last: str) -> None:
