@@ -220,10 +220,9 @@ def read_set(pictures: Folder | FashionMnist | Sop) -> ProbeSet:
 
 
 def _note_trial(trial: Trial) -> None:
-    ended = "" if trial.is_converged else ", stopped by the limit"
     note(
         f"penalty {trial.penalty:.3g}: accuracy {trial.accuracy:.4f} on validation, "
-        f"{trial.iterations} iterations{ended}, {trial.seconds:.1f} s"
+        f"{trial.iterations} iterations, ended by {trial.ended}, {trial.seconds:.1f} s"
     )
 
 

@@ -167,7 +167,8 @@ def _read_trials(path: Path) -> list[Trial]:
     return [Trial(**fields) for fields in json.loads(path.read_text(encoding="utf-8"))]
 
 
-def _protocol(probe_set: ProbeSet, parts: dict[str, LabelledSet], settings: LinearSettings, seen: str
+def _protocol(
+    probe_set: ProbeSet, parts: dict[str, LabelledSet], settings: LinearSettings, seen: str
 ) -> str:
     """What is measured, so that a stranger can do the same."""
     validation = parts.get("validation")
@@ -191,21 +192,14 @@ def _protocol(probe_set: ProbeSet, parts: dict[str, LabelledSet], settings: Line
 def _fit_table(probe: LinearProbe, trials: list[Trial]) -> Table:
     """Every fit: those of the search by penalty, then the last one."""
     fits = sorted(trials, key=lambda trial: trial.penalty)
-    rows = [
-        [f"{each.penalty:.3g}", each.accuracy, each.iterations, _ended(each.is_converged)]
-        for each in fits
-    ]
+    rows = [[f"{each.penalty:.3g}", each.accuracy, each.iterations, each.ended] for each in fits]
     last = [f"{probe.penalty:.3g}, final", None, probe.fit.iterations]
     return Table(
         title="Fits",
         columns=["penalty", "accuracy on validation", "iterations", "ended by"],
-        rows=[*rows, [*last, _ended(probe.fit.is_converged)]],
+        rows=[*rows, [*last, probe.fit.ended]],
         note=f"The final one in scikit-learn's words: C = {1 / probe.penalty:.6g}.",
     )
-
-
-def _ended(is_converged: bool) -> str:
-    return "its gradient" if is_converged else "the limit"
 
 
 def _plots(trials: list[Trial]) -> list[Plot]:

@@ -95,7 +95,14 @@ class RawPixels(nn.Module):
         return sha256(RAW_PIXELS.encode()).hexdigest()
 
 
-def load_features(name: str, *, is_normalized: bool, device: str | None = None) -> Features:
-    """Features of the tower `name` as `load_tower` takes it, or of `raw-pixels`."""
+def load_features(name: str, *, is_normalized: bool, device: str = "cpu") -> Features:
+    """Features of the tower `name` as `load_tower` takes it, or of `raw-pixels`.
+
+    ValueError when torch cannot compute on `device`, and as `load_tower`.
+    """
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:  # unknown, absent, or a build without it
+        raise ValueError(f"device {device!r}: torch cannot compute there: {error}") from error
     tower = RawPixels() if name == RAW_PIXELS else load_tower(name, device=device)
     return Features(tower.eval(), is_normalized=is_normalized)

@@ -15,7 +15,13 @@ import torch
 from torch import Tensor
 
 from mlcd.core.top_k import top_k
-from mlcd.training.probes.logistic import MAX_ITERATIONS, TOLERANCE, LogisticFit, fit_logistic
+from mlcd.training.probes.logistic import (
+    MAX_ITERATIONS,
+    TOLERANCE,
+    Ended,
+    LogisticFit,
+    fit_logistic,
+)
 from mlcd.training.probes.penalty_search import penalty_at, search_penalty
 
 TOP = 5  # classes kept of each test picture
@@ -66,7 +72,7 @@ class Trial:
     accuracy: float
     """On the validation examples."""
     iterations: int
-    is_converged: bool
+    ended: Ended
     seconds: float
 
 
@@ -140,7 +146,7 @@ def choose_penalty(
             penalty=penalty_at(step),
             accuracy=float(is_right.double().mean()),
             iterations=probe.fit.iterations,
-            is_converged=probe.fit.is_converged,
+            ended=probe.fit.ended,
             seconds=round(time.monotonic() - start, 1),
         )
         on_trial(trial)

@@ -12,6 +12,7 @@ float64 is enough: twice as quick as float64, at the same minimum to six digits.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -20,6 +21,9 @@ MAX_ITERATIONS = 1000
 TOLERANCE = 1e-4  # scikit-learn's: largest entry of the gradient
 HISTORY = 10  # scipy's number of corrections
 BLOCK_LOGITS = 8_000_000  # numbers held at once, whatever the number of pictures and classes
+
+
+Ended = Literal["gradient", "precision", "limit"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -33,8 +37,8 @@ class LogisticFit:
     objective: float
     """What was minimised, per picture."""
     iterations: int
-    is_converged: bool
-    """Whether the tolerance was reached, and not the limit of iterations."""
+    ended: Ended
+    """By what: the gradient within the tolerance, no change that the dtype can hold, the limit."""
 
     def logits(self, features: Tensor) -> Tensor:
         """(N, D) -> (N, K), in the weights' dtype, on their device."""
@@ -78,13 +82,16 @@ def fit_logistic(
     optimizer.step(closure)
     fitted = parameters.detach()
     value, gradient = objective(features, labels, fitted, center, penalty)
-    state = optimizer.state[parameters]
+    iterations = int(optimizer.state[parameters]["n_iter"])
+    ended: Ended = "limit" if iterations >= max_iterations else "precision"
+    if gradient.abs().max() <= tolerance:
+        ended = "gradient"
     return LogisticFit(
         weight=fitted[:width],
         bias=fitted[width] - center @ fitted[:width],
         objective=value,
-        iterations=int(state["n_iter"]),
-        is_converged=bool(gradient.abs().max() <= tolerance),
+        iterations=iterations,
+        ended=ended,
     )
 
 

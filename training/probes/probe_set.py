@@ -26,11 +26,7 @@ class ProbeSet:
     def __post_init__(self) -> None:
         for part in filter(None, (self.test, self.validation)):
             if list(part.classes) != list(self.train.classes):
-                other = sorted(set(part.classes) ^ set(self.train.classes))
-                raise ValueError(
-                    f"{self.train.name} has {len(self.train.classes)} classes and {part.name} has "
-                    f"{len(part.classes)}; only one of them has {', '.join(other[:3])}"
-                )
+                raise ValueError(_other_classes(self.train, part))
         if self.published is not None:
             if self.published not in PUBLISHED:
                 raise ValueError(
@@ -61,3 +57,16 @@ class ProbeSet:
         """SHA-256 of what the parts consist of."""
         parts = [self.train, self.test, *filter(None, [self.validation])]
         return sha256(" ".join(part.digest for part in parts).encode()).hexdigest()
+
+
+def _other_classes(train: LabelledSet, part: LabelledSet) -> str:
+    differing = sorted(set(part.classes) ^ set(train.classes))
+    what = (
+        f"only one of them has {', '.join(differing[:3])}"
+        if differing
+        else "they are the same, in another order"
+    )
+    return (
+        f"{train.name} has {len(train.classes)} classes and {part.name} has "
+        f"{len(part.classes)}: {what}"
+    )

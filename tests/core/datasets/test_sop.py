@@ -8,7 +8,7 @@ import numpy as np
 import PIL.Image
 import pytest
 
-from mlcd.core.datasets.sop import PUBLISHED, read_sop
+from mlcd.core.datasets.sop import PUBLISHED, read_sop, read_sop_labelled
 
 HEADER = "image_id class_id super_class_id path\n"
 LINES = ["1 7 2 chair_final/1_0.JPG", "2 7 2 chair_final/1_1.JPG", "3 9 3 lamp_final/2_0.JPG"]
@@ -81,3 +81,15 @@ def test_another_header_or_no_list_at_all_is_refused(tmp_path: Path) -> None:
         read_sop(tmp_path)
     with pytest.raises(ValueError, match=r"Ebay_train\.txt"):
         read_sop(tmp_path, "train")
+
+
+def test_a_probe_takes_the_products_or_their_kinds_for_labels(tmp_path: Path) -> None:
+    folder = write_set(tmp_path, [*LINES, "4 11 2 chair_final/1_1.JPG"])
+    by_class = read_sop_labelled(tmp_path, "test", labels="class")
+    assert by_class.classes == ["7", "9", "11"]
+    assert [image.label for image in by_class.images] == [0, 0, 1, 2]
+    by_kind = read_sop_labelled(tmp_path, "test", labels="super_class")
+    assert by_kind.classes == ["2", "3"]
+    assert [image.label for image in by_kind.images] == [0, 0, 1, 0]
+    assert by_kind.images[2].source == folder / "lamp_final/2_0.JPG"
+    assert len({by_class.digest, by_kind.digest, read_sop(tmp_path).digest}) == 3
