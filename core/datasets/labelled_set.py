@@ -66,7 +66,7 @@ def hold_out(labelled: LabelledSet, share: float, *, seed: int) -> tuple[Labelle
 
 
 def _part(labelled: LabelledSet, is_in: NDArray[np.bool_], which: str) -> LabelledSet:
-    images = [labelled.images[i] for i in np.flatnonzero(is_in)]
+    images = [labelled.images[i] for i in np.flatnonzero(is_in).tolist()]
     text = "\n".join([labelled.digest, *(image.id for image in images)])
     digest = sha256(text.encode(errors="surrogateescape")).hexdigest()
     return LabelledSet(f"{labelled.name} ({which})", labelled.classes, images, digest)

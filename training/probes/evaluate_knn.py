@@ -13,10 +13,17 @@ from mlcd.core.datasets.labelled_set import LabelledSet
 from mlcd.core.embedding.table import Progress, embed_table
 from mlcd.core.results import Evaluation, Plot, Published, Result, Stamp, Table
 from mlcd.core.results.sample_log import Sample
-from mlcd.core.top_k import top_k
 from mlcd.training.probes.exhibits import class_table, worst_pictures
 from mlcd.training.probes.features import Features
-from mlcd.training.probes.knn import NEIGHBOURS, TEMPERATURE, TOP, draw_few_shot, summarize, vote
+from mlcd.training.probes.knn import (
+    NEIGHBOURS,
+    TEMPERATURE,
+    TOP,
+    best_classes,
+    draw_few_shot,
+    summarize,
+    vote,
+)
 from mlcd.training.probes.probe_set import ProbeSet
 from mlcd.training.probes.published import published_knn
 
@@ -173,9 +180,7 @@ def _samples(
             )
             for bank, own_vectors in zip(banks, vectors, strict=True)
         ]
-        best = [
-            {k: top_k(votes, TOP)[1].tolist() for k, votes in by_k.items()} for _, by_k in found
-        ]
+        best = [{k: best_classes(votes) for k, votes in by_k.items()} for _, by_k in found]
         nearest, by_k = found[0]
         for line, i in enumerate(part):
             image = probe_set.test.images[i]
@@ -218,7 +223,7 @@ def _protocol(probe_set: ProbeSet, banks: Sequence[Bank], settings: KnnSettings)
         f"nearest of {len(probe_set.train):,} training pictures by cosine, k in "
         f"{', '.join(map(str, banks[0].neighbours))}; weights softmax(cosine / "
         f"{settings.temperature:g}) over the {depth} nearest (of a draw, over as many as it has); "
-        f"score: k = {_scored_k(banks)}{few_shot}"
+        f"a class without a vote is no answer; score: k = {_scored_k(banks)}{few_shot}"
     )
 
 

@@ -19,6 +19,7 @@ from mlcd.core.datasets.labelled_set import LabelledSet, hold_out
 from mlcd.core.embedding.table import Progress, embed_table
 from mlcd.core.files import write_text
 from mlcd.core.results import Evaluation, Plot, Result, Stamp, Table
+from mlcd.core.results.exhibits import Cell
 from mlcd.core.results.sample_log import Sample
 from mlcd.training.probes.exhibits import class_table, worst_pictures
 from mlcd.training.probes.features import Features
@@ -193,11 +194,11 @@ def _fit_table(probe: LinearProbe, trials: list[Trial]) -> Table:
     """Every fit: those of the search by penalty, then the last one."""
     fits = sorted(trials, key=lambda trial: trial.penalty)
     rows = [[f"{each.penalty:.3g}", each.accuracy, each.iterations, each.ended] for each in fits]
-    last = [f"{probe.penalty:.3g}, final", None, probe.fit.iterations]
+    rows.append([f"{probe.penalty:.3g}, final", None, probe.fit.iterations, probe.fit.ended])
     return Table(
         title="Fits",
         columns=["penalty", "accuracy on validation", "iterations", "ended by"],
-        rows=[*rows, [*last, probe.fit.ended]],
+        rows=rows,
         note=f"The final one in scikit-learn's words: C = {1 / probe.penalty:.6g}.",
     )
 

@@ -14,6 +14,7 @@ from mlcd.core.datasets.labelled_set import LabelledSet
 from mlcd.core.datasets.retrieval_set import LabelledImage
 from mlcd.core.images import Image, read_image
 from mlcd.core.results import Picture, Table
+from mlcd.core.results.exhibits import Cell
 
 WORST = 8  # pictures in the report
 SIDE, GAP = 160, 8  # pixels
@@ -61,13 +62,13 @@ def class_table(samples: Sequence[Mapping[str, Any]], classes: Sequence[str]) ->
     taken: dict[int, Counter[int]] = defaultdict(Counter)
     for sample in samples:
         taken[sample["label"]][sample["top"][0]] += 1
-    rows = []
+    rows: list[tuple[float, int, list[Cell]]] = []
     for label, counts in taken.items():
         total, right = counts.total(), counts.pop(label, 0)
         other, times = max(counts.items(), key=lambda item: (item[1], -item[0]), default=(None, 0))
         mistake = None if other is None else f"{classes[other]} ({times})"
         rows.append((right / total, label, [classes[label], total, right / total, mistake]))
-    rows.sort(key=lambda row: row[:2])
+    rows.sort(key=lambda row: row[:2])  # the cells are not compared
     note = f"the {MOST_CLASSES} worst of {len(rows):,}" if len(rows) > MOST_CLASSES else ""
     return Table(
         title="Classes",

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from mlcd.core.nearest import exact_nearest
+from mlcd.core.top_k import top_k
 
 NEIGHBOURS = (10, 20, 100, 200)
 TEMPERATURE = 0.07
@@ -46,6 +47,19 @@ def vote(
         empty = torch.zeros(len(queries), num_classes)
         votes[k] = empty.scatter_add_(1, classes[:, :k], weights[:, :k])  # (Q, K)
     return rows, votes
+
+
+def best_classes(votes: Tensor) -> list[list[int]]:
+    """The five classes with the most votes, best first and equal ones by number: (Q, K) -> Q lists.
+
+    A class without a vote is no answer, so a list may be shorter: DINO's top-5 takes such classes
+    too, by number, which on ten classes and few neighbours would be right by chance.
+    """
+    values, classes = top_k(votes, TOP)
+    return [
+        [label for label, value in zip(own, weights, strict=True) if value > 0]
+        for own, weights in zip(classes.tolist(), values.tolist(), strict=True)
+    ]
 
 
 def draw_few_shot(

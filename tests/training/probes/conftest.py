@@ -16,7 +16,7 @@ COLORS = {"blue": (40, 60, 200), "green": (40, 200, 60), "red": (200, 60, 40)}
 
 
 def draw_classes(root: Path, *, count: int, seed: int) -> Path:
-    """`count` noisy pictures of each colour, every fifth in a colour between two classes."""
+    """`count` noisy pictures of each colour, every fifth nearly in the colour of another class."""
     draw = np.random.default_rng(seed)
     names = sorted(COLORS)
     for label, name in enumerate(names):
@@ -24,7 +24,7 @@ def draw_classes(root: Path, *, count: int, seed: int) -> Path:
         for number in range(count):
             color = np.array(COLORS[name])
             if number % 5 == 4:
-                color = (color + np.array(COLORS[names[label - 1]])) // 2
+                color = (color + 3 * np.array(COLORS[names[label - 1]])) // 4
             pixels = color + draw.normal(0, 25, (8, 8, 3))
             image = PIL.Image.fromarray(pixels.clip(0, 255).astype(np.uint8))
             image.save(root / name / f"{number:02}.png")

@@ -9,7 +9,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from mlcd.training.probes.knn import draw_few_shot, summarize, vote
+from mlcd.training.probes.knn import best_classes, draw_few_shot, summarize, vote
 
 
 def unit(count: int, dim: int, seed: int) -> NDArray[np.float32]:
@@ -76,6 +76,13 @@ def test_far_neighbours_weigh_less_than_a_near_one() -> None:
     assert votes[3][0].argmax() == 0
     _, flat = vote(query, bank, labels, num_classes=2, neighbours=(3,), temperature=10)
     assert flat[3][0].argmax() == 1
+
+
+def test_classes_without_a_vote_are_no_answer_and_equal_ones_go_by_number() -> None:
+    votes = torch.tensor([[0, 0.2, 0, 0.5, 0.2], [1, 0, 0, 0, 0], [0.1, 0.2, 0.3, 0.2, 0.2]])
+    assert best_classes(votes) == [[3, 1, 4], [0], [2, 1, 3, 4, 0]]
+    wide = torch.arange(1, 9).float()[None]
+    assert best_classes(wide) == [[7, 6, 5, 4, 3]]
 
 
 def test_few_shot_draws_are_of_every_class_and_follow_from_the_seed() -> None:
