@@ -11,7 +11,7 @@ from importlib.resources import files
 from pathlib import Path
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
-_UNUSED_ON_HUB = ["*.bin", "*.pt", "*.pth", "*.h5", "*.msgpack", "*.onnx", "*.ot"]
+_UNUSED_ON_HUB = ["*.pt", "*.pth", "*.h5", "*.msgpack", "*.onnx", "*.ot"]
 
 
 def embedded_models() -> dict[str, Path]:
@@ -49,7 +49,10 @@ def _download(hub_id: str) -> Path:
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
     try:
-        return Path(snapshot_download(hub_id, ignore_patterns=_UNUSED_ON_HUB))
+        folder = Path(snapshot_download(hub_id, ignore_patterns=["*.bin", *_UNUSED_ON_HUB]))
+        if not any(folder.glob("*.safetensors")):  # older models have their weights as .bin alone
+            folder = Path(snapshot_download(hub_id, ignore_patterns=_UNUSED_ON_HUB))
+        return folder
     except LocalEntryNotFoundError as error:
         raise OSError(
             f"{hub_id}: no such file or folder here, and the hub cannot be reached or is "

@@ -29,6 +29,9 @@ def load_tower(
     In evaluation mode, in float32 on the CPU unless `dtype` and `device` say otherwise.
     `image_size` is for a bare bigG `.pt`, which fits every size and does not tell its own (336).
     ValueError, naming the keys, when the weights are not exactly those of the architecture.
+
+    Weights that need no other number type stay mapped from their file: it may be replaced or
+    removed while the tower is in use, as every writer here does, but not overwritten in place.
     """
     path = find_model(name_or_path)
     source = recognise(path, image_size=image_size)

@@ -90,4 +90,5 @@ def upscale(grid: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
     """Each patch as a block of its colour: (h, w, 3) -> (side, side, 3), nearest neighbour."""
     rows = np.arange(side) * grid.shape[0] // side
     columns = np.arange(side) * grid.shape[1] // side
-    return grid[rows[:, None], columns]
+    blocks: NDArray[np.uint8] = grid[rows[:, None], columns]
+    return blocks

@@ -101,8 +101,9 @@ class VisionTower(nn.Module):
         if not -depth - 1 <= layer <= depth:
             raise ValueError(f"layer {layer}: this tower has hidden states {-depth - 1} to {depth}")
         tokens, runs = self._embed_patches([pixels])
-        state: Tensor = self._run_blocks(tokens, runs, depth=layer % (depth + 1))
-        return state.unflatten(0, (runs[0].num_pictures, runs[0].num_tokens))  # (B, N, D)
+        tokens = self._run_blocks(tokens, runs, depth=layer % (depth + 1))
+        state: Tensor = tokens.unflatten(0, (runs[0].num_pictures, runs[0].num_tokens))  # (B, N, D)
+        return state
 
     @torch.no_grad()  # not inference_mode: a probe may train on these embeddings
     def embed_pixels(self, pixels: Tensor) -> Tensor:

@@ -71,11 +71,43 @@ def test_a_hub_id_is_asked_for_without_the_files_of_other_frameworks(
         asked.append((hub_id, ignore_patterns))
         return str(tmp_path)
 
+    (tmp_path / "model.safetensors").write_bytes(b"")
     monkeypatch.setattr(huggingface_hub, "snapshot_download", download)
     assert find_model("DeepGlint-AI/mlcd-vit-large-patch14-336") == tmp_path
     ((hub_id, ignored),) = asked
     assert hub_id == "DeepGlint-AI/mlcd-vit-large-patch14-336"
-    assert {"*.h5", "*.msgpack", "*.onnx"} <= set(ignored)
+    assert {"*.bin", "*.h5", "*.msgpack", "*.onnx"} <= set(ignored)
+
+
+def test_a_model_whose_weights_are_only_there_as_bin_is_downloaded_with_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def download(hub_id: str, *, ignore_patterns: list[str]) -> str:
+        if "*.bin" not in ignore_patterns:
+            (tmp_path / "pytorch_model.bin").write_bytes(b"")
+        return str(tmp_path)
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", download)
+    assert (find_model("owner/model") / "pytorch_model.bin").exists()
+
+
+def test_a_model_that_was_downloaded_before_needs_no_hub(tmp_path: Path) -> None:
+    """In the layout of huggingface_hub's cache, in a process that may not ask the hub."""
+    repository = tmp_path / "hub" / "models--owner--model"
+    snapshot = repository / "snapshots" / ("a" * 40)
+    snapshot.mkdir(parents=True)
+    (repository / "refs").mkdir()
+    (repository / "refs" / "main").write_text("a" * 40)
+    (snapshot / "model.safetensors").write_bytes(b"")
+    program = "from mlcd.core.models import find_model; print(find_model('owner/model'))"
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env={**os.environ, "HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.strip() == str(snapshot)
 
 
 def test_a_hub_that_is_switched_off_is_one_sentence(tmp_path: Path) -> None:
