@@ -231,7 +231,11 @@ def cast_weight(value: Tensor, dtype: torch.dtype) -> Tensor:
 
 
 def cast_weights(state: Mapping[str, Tensor], dtype: torch.dtype) -> dict[str, Tensor]:
-    """A state dict in another floating dtype."""
+    """A state dict in another floating dtype, to be written; ValueError for int8 weights."""
+    if quantised := [key for key, value in state.items() if value.dtype == torch.int8]:
+        raise ValueError(
+            f"{quantised[0]}: int8 weights are not saved; save the model that they were made from"
+        )
     return {key: cast_weight(value, dtype) for key, value in state.items()}
 
 

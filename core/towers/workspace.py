@@ -12,6 +12,8 @@ from typing import TypeGuard
 import torch
 from torch import Tensor, nn
 
+from mlcd.core.towers.int8_linear import Int8Linear
+
 
 class Workspace:
     """Buffers by name, kept for one pass."""
@@ -42,6 +44,8 @@ def apply_linear(
     layer: nn.Module, rows: Tensor, workspace: Workspace | None, name: str, *, scale: float = 1.0
 ) -> Tensor:
     """`scale * layer(rows)`: (T, D) -> (T, M), in the workspace's buffer `name` if there is one."""
+    if workspace is not None and isinstance(layer, Int8Linear) and scale == 1.0:
+        return layer.write(rows, workspace.empty(name, (len(rows), layer.out_features), rows))
     if workspace is None or not is_plain(layer):
         output: Tensor = layer(rows)
         if scale == 1.0:
@@ -62,6 +66,8 @@ def add_linear(
     scale: float = 1.0,
 ) -> Tensor:
     """`tokens + layer(scale * rows)`: (T, D), (T, M) -> (T, D), over `tokens` with a workspace."""
+    if workspace is not None and isinstance(layer, Int8Linear) and scale == 1.0:
+        return layer.add_to(tokens, rows)
     if workspace is None or not is_plain(layer):
         update: Tensor = layer(rows if scale == 1.0 else rows * scale)
         return tokens + update if workspace is None else tokens.add_(update)

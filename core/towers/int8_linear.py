@@ -1,0 +1,140 @@
+"""A linear layer that multiplies in 8-bit whole numbers, on the CPU, for inference.
+
+The weights are quantised once, symmetrically and for each output channel; the rows that come in
+each time, over their own range. So no row depends on its neighbours: a picture has one embedding,
+whatever batch or pack it is in, and a token with huge values spoils no other. (A scale for the
+whole matrix, as in torch's dynamic quantisation, is as fast and less exact on both counts.)
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+_ROWS_AT_A_TIME = 256
+"""Few enough that a piece stays in the cache between its passes."""
+_WEIGHT_LEVELS = 127
+_SMALLEST_STEP = 1e-30
+"""Of a constant row, whose range is zero."""
+
+
+class Int8Linear(nn.Module):
+    """What an `nn.Linear` computes, up to rounding: (T, K) float32 -> (T, M) float32.
+
+    `weight` int8 (M, K) times `scale` (M) are the weights; `total` (M) is their sum over K.
+    """
+
+    weight: Tensor
+    scale: Tensor
+    total: Tensor
+    bias: Tensor | None
+
+    def __init__(self, layer: nn.Linear, *, scale_in: float = 1.0, scale_out: float = 1.0) -> None:
+        """Quantise `scale_out * layer(scale_in * rows)`; `layer` is left as it is."""
+        super().__init__()
+        self.in_features, self.out_features = layer.in_features, layer.out_features
+        weight = layer.weight.detach().float() * (scale_in * scale_out)
+        scale = weight.abs().amax(dim=1).clamp(min=_SMALLEST_STEP) / _WEIGHT_LEVELS  # (M)
+        weight = (weight / scale[:, None]).round_().to(torch.int8)
+        bias = layer.bias
+        self.register_buffer("weight", weight)
+        self.register_buffer("scale", scale)
+        self.register_buffer("total", weight.sum(dim=1, dtype=torch.float32) * scale)
+        self.register_buffer("bias", None if bias is None else bias.detach().float() * scale_out)
+        self._packed: tuple[Tensor, Tensor] | None = None
+        self.register_load_state_dict_post_hook(_forget_packed)
+
+    def forward(self, rows: Tensor) -> Tensor:
+        """(T, K) -> (T, M). ValueError off the CPU, and where a gradient would be recorded."""
+        return self.write(rows, rows.new_empty(len(rows), self.out_features, dtype=torch.float32))
+
+    def write(self, rows: Tensor, out: Tensor) -> Tensor:
+        """The same into `out`, float32 (T, M)."""
+        self._check(rows)
+        for piece, part in zip(
+            rows.split(_ROWS_AT_A_TIME), out.split(_ROWS_AT_A_TIME), strict=True
+        ):
+            product, step, low = self._multiply(piece)
+            if self.bias is None:
+                torch.mul(product, step, out=part).addcmul_(low, self.total)
+            else:
+                torch.addcmul(self.bias, low, self.total, out=part).addcmul_(product, step)
+        return out
+
+    def add_to(self, tokens: Tensor, rows: Tensor) -> Tensor:
+        """Add the same to `tokens`, float32 (T, M), in place."""
+        self._check(rows)
+        for piece, part in zip(
+            rows.split(_ROWS_AT_A_TIME), tokens.split(_ROWS_AT_A_TIME), strict=True
+        ):
+            product, step, low = self._multiply(piece)
+            part.addcmul_(product, step).addcmul_(low, self.total)
+            if self.bias is not None:
+                part.add_(self.bias)
+        return tokens
+
+    def _multiply(self, rows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """The product (T, M) of rows that are quantised as low + step * q, and step, low (T, 1)."""
+        weight, zeros = self._packed = self._packed or self._pack()
+        rows = rows.float()
+        levels = activation_levels()
+        low = rows.amin(dim=1, keepdim=True)
+        step = ((rows.amax(dim=1, keepdim=True) - low) / levels).clamp_(min=_SMALLEST_STEP)
+        whole = (rows - low).mul_(1 / step).add_(0.5).to(torch.uint8)  # cuts off: so it rounds
+        return _product(whole, weight, self.scale, zeros), step, low
+
+    def _pack(self) -> tuple[Tensor, Tensor]:
+        return _pack(self.weight), torch.zeros(self.out_features, dtype=torch.int32)
+
+    def _check(self, rows: Tensor) -> None:
+        if rows.device.type != "cpu" or self.weight.device.type != "cpu":
+            raise ValueError(
+                f"int8 towers compute on the CPU alone, and here are rows on {rows.device} and "
+                f"weights on {self.weight.device}; use the tower that it was made from"
+            )
+        if rows.requires_grad and torch.is_grad_enabled():
+            raise ValueError(
+                "an int8 tower gives no gradients: train the tower that it was made from and "
+                "quantise it again, or compute under torch.no_grad()"
+            )
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_packed": None}  # packed weights cannot be copied
+
+    def extra_repr(self) -> str:
+        """What `print` says of it."""
+        return f"{self.in_features}, {self.out_features}, bias={self.bias is not None}"
+
+
+def _forget_packed(layer: nn.Module, _: object) -> None:
+    assert isinstance(layer, Int8Linear)
+    layer._packed = None
+
+
+def _pack(weight: Tensor) -> Tensor:
+    """Weights int8 (M, K) in the order that the kernel likes."""
+    return torch.ops.onednn.qlinear_prepack(weight, [_ROWS_AT_A_TIME, weight.shape[1]])  # type: ignore[no-any-return]
+
+
+def _product(rows: Tensor, packed: Tensor, scale: Tensor, zeros: Tensor) -> Tensor:
+    """uint8 (T, K) times packed weights, times `scale` (M): float32 (T, M)."""
+    return torch.ops.onednn.qlinear_pointwise(  # type: ignore[no-any-return]
+        rows, 1.0, 0, packed, scale, zeros, None, 1.0, 0, torch.float32, "none", [], ""
+    )
+
+
+@cache
+def activation_levels() -> int:
+    """Steps between the least and the greatest value of a row: 255 where the CPU can, else 127.
+
+    Processors without VNNI add two products in 16 bits, and cut off what does not fit: with half
+    the range nothing is cut off. What this one does is found by trying.
+    """
+    rows = torch.full((64, 256), 255, dtype=torch.uint8)
+    weight = torch.full((64, 256), _WEIGHT_LEVELS, dtype=torch.int8)
+    product = _product(rows, _pack(weight), torch.ones(64), torch.zeros(64, dtype=torch.int32))
+    is_exact = bool((product == 255 * _WEIGHT_LEVELS * 256).all())
+    return 255 if is_exact else 127
