@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 _SHORTEST = 1e-12
+"""Stands for a length of 0 where something is divided by it."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -110,9 +111,9 @@ class _Similarities(torch.autograd.Function):
         scaled = (embeddings * settings.logit_scale).to(half)
         shift = negatives.masked_fill(negatives == -float("inf"), 0.0)
         weight = negative_grad * settings.logit_scale  # (B,)
-        # Brought near 1, so that half precision does not lose a gradient of 1 / B.
-        largest = weight.abs().max().clamp(min=torch.finfo(weight.dtype).tiny)
-        weighted = (embeddings * (weight / largest)[:, None]).to(half)
+        # Brought to length 1, so that half precision does not lose a gradient of 1 / B.
+        length = torch.linalg.vector_norm(weight).clamp(min=_SHORTEST)
+        weighted = (embeddings * (weight / length)[:, None]).to(half)
         from_negatives = torch.zeros_like(embeddings)
         from_positives = torch.zeros_like(embeddings)
         chosen = len(prototypes) if rows is None else len(rows)
@@ -128,7 +129,7 @@ class _Similarities(torch.autograd.Function):
             pull = own_grad[block.picture, block.column][:, None]  # (p, 1)
             from_negatives += share @ block.unit.to(half)
             from_positives.index_add_(0, block.picture, pull * block.unit[block.index])
-            unit_grad = (share.T @ weighted).to(prototypes.dtype).mul_(largest)  # (b, d)
+            unit_grad = (share.T @ weighted).to(prototypes.dtype).mul_(length)  # (b, d)
             unit_grad.index_add_(0, block.index, pull * embeddings[block.picture])
             along = (unit_grad * block.unit).sum(dim=1, keepdim=True)
             unit_grad.sub_(along * block.unit)
