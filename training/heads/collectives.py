@@ -52,7 +52,7 @@ def gather_rows(rows: Tensor, counts: list[int], group: Group | None) -> Tensor:
     """
     if group is None:
         return rows
-    gathered: Tensor = _GatherRows.apply(rows, counts, group)
+    gathered: Tensor = _GatherRows.apply(rows, counts, group)  # type: ignore[no-untyped-call]
     return gathered
 
 
@@ -60,7 +60,7 @@ def sum_over_ranks(partial: Tensor, group: Group | None) -> Tensor:
     """Sum, the same on all ranks, of which every rank then computes one and the same loss."""
     if group is None:
         return partial
-    total: Tensor = _SumOverRanks.apply(partial, group)
+    total: Tensor = _SumOverRanks.apply(partial, group)  # type: ignore[no-untyped-call]
     return total
 
 
@@ -68,7 +68,7 @@ def exchange_sum(partial: Tensor, group: Group | None) -> Tensor:
     """Sum, the same on all ranks, of which every rank then computes a loss of its own."""
     if group is None:
         return partial
-    total: Tensor = _ExchangeSum.apply(partial, group)
+    total: Tensor = _ExchangeSum.apply(partial, group)  # type: ignore[no-untyped-call]
     return total
 
 
@@ -76,7 +76,7 @@ def logsumexp_over_ranks(partial: Tensor, group: Group | None) -> Tensor:
     """Log of the sum of the exponentials (-inf: nothing), for a loss that all ranks compute."""
     if group is None:
         return partial
-    total: Tensor = _LogSumExpOverRanks.apply(partial, group)
+    total: Tensor = _LogSumExpOverRanks.apply(partial, group)  # type: ignore[no-untyped-call]
     return total
 
 
@@ -92,7 +92,7 @@ class _GatherRows(torch.autograd.Function):
         return torch.cat([there[:n] for there, n in zip(everywhere, counts, strict=True)])
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:  # type: ignore[override]
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
         total = grad.contiguous().clone()
         dist.all_reduce(total, group=ctx.group)
         rank, ranks = group_rank(ctx.group), group_size(ctx.group)
@@ -108,7 +108,7 @@ class _SumOverRanks(torch.autograd.Function):
         return total
 
     @staticmethod
-    def backward(_: Any, grad: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]
+    def backward(_: Any, grad: Tensor) -> tuple[Tensor, None]:
         return grad, None  # every rank has the whole gradient already: it computes the same loss
 
 
@@ -121,7 +121,7 @@ class _ExchangeSum(torch.autograd.Function):
         return total
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
         total = grad.clone()
         dist.all_reduce(total, group=ctx.group)
         return total, None
@@ -140,7 +140,7 @@ class _LogSumExpOverRanks(torch.autograd.Function):
         return result
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
         partial, result = ctx.saved_tensors
         share = torch.exp(partial - result.masked_fill(result == -float("inf"), 0.0))
         return grad * share, None

@@ -49,7 +49,7 @@ def similarities(
     negatives; without any the log-sum-exp is -inf. The gradient of `prototypes` is dense without
     `rows`, and a sparse tensor with them.
     """
-    result: tuple[Tensor, Tensor] = _Similarities.apply(
+    result: tuple[Tensor, Tensor] = _Similarities.apply(  # type: ignore[no-untyped-call]
         embeddings, prototypes, positives, settings, rows, dims
     )
     return result
@@ -67,7 +67,7 @@ class _Block(NamedTuple):
     """Of each positive in the block (p,)."""
     column: Tensor
     """Of each positive, among the picture's own (p,)."""
-    index: Tensor
+    position: Tensor
     """Of each positive, in the block (p,)."""
 
 
@@ -88,12 +88,12 @@ class _Similarities(torch.autograd.Function):
         total = torch.zeros_like(top)
         for block in _blocks(prototypes, positives, rows, dims, settings.block_size):
             # Not out of the product below, which may be in half precision.
-            own = (embeddings[block.picture] * block.unit[block.index]).sum(dim=1)
+            own = (embeddings[block.picture] * block.unit[block.position]).sum(dim=1)
             cosine[block.picture, block.column] = own
             logits = _logits(scaled, block, embeddings.dtype)
             if settings.negative_filter is not None:
                 logits.masked_fill_(logits > settings.logit_scale * settings.negative_filter, 0.0)
-            logits[block.picture, block.index] = -float("inf")
+            logits[block.picture, block.position] = -float("inf")
             higher = torch.maximum(top, logits.amax(dim=1))
             shift = higher.masked_fill(higher == -float("inf"), 0.0)
             total = total * torch.exp(top - shift) + logits.sub_(shift[:, None]).exp_().sum(dim=1)
@@ -104,7 +104,7 @@ class _Similarities(torch.autograd.Function):
         return cosine, negatives
 
     @staticmethod
-    def backward(ctx: Any, own_grad: Tensor, negative_grad: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+    def backward(ctx: Any, own_grad: Tensor, negative_grad: Tensor) -> tuple[Tensor | None, ...]:
         embeddings, prototypes, positives, rows, dims, negatives = ctx.saved_tensors
         settings: SimilaritySettings = ctx.settings
         half = settings.product_dtype
@@ -120,23 +120,24 @@ class _Similarities(torch.autograd.Function):
         new = prototypes.new_empty if dims is None else prototypes.new_zeros
         values = new((chosen, prototypes.shape[1]))
         for block in _blocks(prototypes, positives, rows, dims, settings.block_size):
-            logits = _logits(scaled, block, embeddings.dtype)
-            share = (logits - shift[:, None]).exp_()  # (B, b), of each negative in its sum
+            share = _logits(scaled, block, embeddings.dtype)
+            share[block.picture, block.position] = -float("inf")
             if settings.negative_filter is not None:
-                share[logits > settings.logit_scale * settings.negative_filter] = 0.0
-            share[block.picture, block.index] = 0.0
-            share = share.to(half)
+                is_filtered = share > settings.logit_scale * settings.negative_filter
+                share.masked_fill_(is_filtered, -float("inf"))
+            share = share.sub_(shift[:, None]).exp_().to(half)  # (B, b), of a negative in its sum
             pull = own_grad[block.picture, block.column][:, None]  # (p, 1)
             from_negatives += share @ block.unit.to(half)
-            from_positives.index_add_(0, block.picture, pull * block.unit[block.index])
-            unit_grad = (share.T @ weighted).to(prototypes.dtype).mul_(length)  # (b, d)
-            unit_grad.index_add_(0, block.index, pull * embeddings[block.picture])
+            from_positives.index_add_(0, block.picture, pull * block.unit[block.position])
+            unit_grad = (share.T @ weighted).to(prototypes.dtype)  # (b, d), over `length`
+            unit_grad.index_add_(0, block.position, pull / length * embeddings[block.picture])
             along = (unit_grad * block.unit).sum(dim=1, keepdim=True)
-            unit_grad.sub_(along * block.unit)
+            unit_grad.addcmul_(along, block.unit, value=-1)
+            factor = length / block.length
             if dims is None:
-                torch.div(unit_grad, block.length, out=values[block.chosen])
+                torch.mul(unit_grad, factor, out=values[block.chosen])
             else:
-                values[block.chosen].index_copy_(1, dims, unit_grad.div_(block.length))
+                values[block.chosen].index_copy_(1, dims, unit_grad.mul_(factor))
         embeddings_grad = from_negatives * weight[:, None] + from_positives
         if rows is None:
             return embeddings_grad, values, None, None, None, None
