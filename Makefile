@@ -26,12 +26,12 @@ lint: $(READY)
 	$(RUN) mypy
 	$(RUN) lint-imports
 
-# The packages of Debian are photographs that no training has seen.
+# The packages of Debian are photographs that no training has seen, and a labelled set for probes.
 peers: $(PEERS)/.made
 	@if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null \
-	    && ! dpkg -s opencv-doc mate-backgrounds gnome-backgrounds >/dev/null 2>&1; then \
+	    && ! dpkg -s opencv-doc mate-backgrounds gnome-backgrounds dataset-fashion-mnist >/dev/null 2>&1; then \
 	    apt-get update -qq && DEBIAN_FRONTEND=noninteractive \
-	    apt-get install -y -qq --no-install-recommends opencv-doc mate-backgrounds gnome-backgrounds; \
+	    apt-get install -y -qq --no-install-recommends opencv-doc mate-backgrounds gnome-backgrounds dataset-fashion-mnist; \
 	fi
 
 # One number after the other: each script prints ours beside its peers'.

@@ -193,7 +193,9 @@ def _protocol(
 def _fit_table(probe: LinearProbe, trials: list[Trial]) -> Table:
     """Every fit: those of the search by penalty, then the last one."""
     fits = sorted(trials, key=lambda trial: trial.penalty)
-    rows = [[f"{each.penalty:.3g}", each.accuracy, each.iterations, each.ended] for each in fits]
+    rows: list[list[Cell]] = [
+        [f"{each.penalty:.3g}", each.accuracy, each.iterations, each.ended] for each in fits
+    ]
     rows.append([f"{probe.penalty:.3g}, final", None, probe.fit.iterations, probe.fit.ended])
     return Table(
         title="Fits",
