@@ -12,6 +12,7 @@ import tyro
 from tyro.conf import OmitArgPrefixes, Positional, arg
 
 from mlcd.cli.output import note, print_json, progress_bar, shown
+from mlcd.cli.pretrain import pretrain
 from mlcd.training.recipes import pretrain_clusters as clusters
 from mlcd.training.recipes import train_embedded as embedded
 from mlcd.training.recipes.teacher import EfficientNetLite0
@@ -26,6 +27,7 @@ def main(arguments: Sequence[str]) -> int | None:
             "mlcd-tiny": mlcd_tiny,
             "unicom-tiny": unicom_tiny,
             "pretrain-clusters": pretrain_clusters,
+            "pretrain": pretrain,
         },
         prog="mlcd train",
         description="Training recipes: each writes a model folder, and goes on after a kill.",

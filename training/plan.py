@@ -13,14 +13,13 @@ from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
-from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.func import functional_call
 
 from mlcd.core.towers import TowerConfig, VisionTower
 from mlcd.training.accelerator import Precision
 from mlcd.training.embedder import Embedder
 
-_FLOAT = 4
+_FLOAT, _HALF = 4, 2
 _HEAD_COPIES = 8
 """Matrices of the batch's embeddings that the head holds at its peak: gathered, normalised, scaled
 and their gradients."""
@@ -63,6 +62,7 @@ def memory_plan(run: PlannedRun) -> dict[str, int]:
     depth = run.tower.depth
     tokens = run.tower.num_prefix_tokens + math.prod(run.tower.grid)
     entering = _FLOAT * run.part_rows * tokens * run.tower.width
+    number = _FLOAT if run.precision == "no" else _HALF
     kept = depth * entering + block if run.recompute_blocks else depth * block
     width = run.embed_dim or run.tower.output_dim
     classes = math.ceil(run.num_classes / run.ranks)
@@ -74,7 +74,7 @@ def memory_plan(run: PlannedRun) -> dict[str, int]:
         "tower moments": 2 * weights,
         "average of the weights": weights if run.has_average else 0,
         "activations": kept + rest,
-        "gradients of activations": block,
+        "gradients of activations": 2 * number * run.part_rows * tokens * run.tower.mlp_width,
         "prototypes of this rank": _FLOAT * classes * width,
         "moments of the prototypes": 2 * _FLOAT * classes * width + _FLOAT * classes,
         "gradient of the sampled classes": _FLOAT * (sampled if is_sampled else classes) * width,
@@ -122,6 +122,8 @@ def _kept_for_backward(run: PlannedRun) -> tuple[int, int]:
 
 def _saved_bytes(run: PlannedRun, depth: int) -> int:
     """What autograd saves in the forward pass of a tower of `depth` blocks, weights not counted."""
+    from torch._subclasses.fake_tensor import FakeTensorMode  # imports for seconds
+
     with torch.device("meta"):
         model = Embedder(VisionTower(replace(run.tower, depth=depth)), embed_dim=run.embed_dim)
     sizes: dict[int, tuple[int, Tensor]] = {}

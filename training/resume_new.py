@@ -114,7 +114,7 @@ def _folders(run: Path) -> list[Path]:
 
 def check_settings(run: Path, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
     """ValueError naming what differs between the settings of the run in a folder and those now."""
-    now = json.loads(json.dumps(now))  # tuples become lists, as they are in the file
+    before, now = dict(_leaves(before)), dict(_leaves(json.loads(json.dumps(now))))
     different = [
         f"{name} was {before.get(name)!r} and is {now.get(name)!r}"
         for name in sorted(before.keys() | now.keys())
@@ -125,6 +125,15 @@ def check_settings(run: Path, before: Mapping[str, Any], now: Mapping[str, Any])
             f"{run} holds a run with other settings: {'; '.join(different)}; "
             "go on with those, or choose another folder"
         )
+
+
+def _leaves(settings: Mapping[str, Any], within: str = "") -> Iterator[tuple[str, Any]]:
+    """Settings within settings under names with dots."""
+    for name, value in settings.items():
+        if isinstance(value, Mapping):
+            yield from _leaves(value, f"{within}{name}.")
+        else:
+            yield f"{within}{name}", value
 
 
 @contextlib.contextmanager

@@ -8,13 +8,13 @@ so hundreds of millions of pictures need no list.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from mlcd.core.images import Image, ImageError, ImageSource
+from mlcd.core.images import Image, ImageError
+from mlcd.core.pictures import PictureSource
 from mlcd.training.data.augmentation import Augmentation
 from mlcd.training.data.step_data import StepBatch
 from mlcd.training.heads.sampling import keyed_numbers, permuted
@@ -23,31 +23,17 @@ _TRIES = 20
 """Pictures that are tried for one place in a batch before the run stops."""
 
 
-class PictureStore(Protocol):
-    """Pictures by number."""
-
-    def __len__(self) -> int: ...
-
-    def read(self, index: int) -> ImageSource:
-        """The file of picture `index`, not decoded; `ImageError` or OSError when there is none."""
-        ...
-
-    def name(self, index: int) -> str:
-        """What to call it in a message."""
-        ...
-
-
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class ClusterPictures:
     """`StepData` of `images` uint8 (B, S, S, 3) and `labels` int64 (B, L), -1 for none.
 
     A picture that cannot be read is **replaced** by another one, which follows from (seed, epoch,
     its number), so that batches stay full and batch norms see no empty picture. It is noted in the
-    batch. After 20 such pictures for one place the store is taken to be gone: ValueError.
+    batch. After 20 such pictures for one place all are taken to be gone: ValueError.
     """
 
-    pictures: PictureStore
-    labels: NDArray[np.int64]
+    pictures: PictureSource
+    labels: NDArray[np.integer]
     """(N, L), a row a picture, -1 for none."""
     image_size: int
     batch_size: int
@@ -78,18 +64,30 @@ class ClusterPictures:
         images = np.empty((rows, self.image_size, self.image_size, 3), np.uint8)
         labels = np.empty((rows, self.labels.shape[1]), np.int64)
         skipped: list[str] = []
-        for row in range(rows):
-            images[row], labels[row] = self._picture(first + row, skipped)
+        for row, chosen in enumerate(self._order(first, rows)):
+            images[row], labels[row] = self._picture(first + row, chosen, skipped)
         return StepBatch(
             tensors={"images": torch.from_numpy(images), "labels": torch.from_numpy(labels)},
             skipped=tuple(skipped),
         )
 
-    def _picture(self, place: int, skipped: list[str]) -> tuple[Image, NDArray[np.int64]]:
-        """The picture at a place of the run, or the one that stands in for it, with its labels."""
+    def _order(self, first: int, rows: int) -> list[int]:
+        """The pictures at so many places of the run."""
+        total = len(self.pictures)
+        places = torch.arange(first, first + rows)
+        return torch.cat(
+            [
+                permuted(places[places // total == epoch] % total, total, self.seed, epoch, "order")
+                for epoch in range(first // total, (first + rows - 1) // total + 1)
+            ]
+        ).tolist()
+
+    def _picture(
+        self, place: int, chosen: int, skipped: list[str]
+    ) -> tuple[Image, NDArray[np.integer]]:
+        """The picture `chosen` for a place of the run, or a stand-in for it, with its labels."""
         total = len(self.pictures)
         epoch = place // total
-        chosen = int(permuted(torch.tensor([place % total]), total, self.seed, epoch, "order"))
         for number in range(_TRIES):
             key = keyed_numbers(self.seed, epoch, place, number, "augmentation")
             try:

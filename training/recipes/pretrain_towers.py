@@ -6,7 +6,9 @@ log (`losses.jsonl`, `losses.png`, `skipped.jsonl`), its checkpoints and its pla
 
 from __future__ import annotations
 
+import hashlib
 import sys
+from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -16,15 +18,17 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from mlcd.core.pictures import PictureSource
 from mlcd.core.towers import TowerConfig, VisionTower, load_tower, save_tower
 from mlcd.core.towers.patches import interpolate_bicubic
 from mlcd.training.accelerator import start_accelerator
-from mlcd.training.data.cluster_pictures import ClusterPictures, PictureStore
+from mlcd.training.data.cluster_pictures import ClusterPictures
 from mlcd.training.data.step_data import StepData
 from mlcd.training.drop_path import add_drop_path
 from mlcd.training.embedder import Embedder
 from mlcd.training.heads.partial_adamw import PartialAdamW
 from mlcd.training.heads.partial_fc import PartialFC
+from mlcd.training.heads.sync_batch_norm import convert_sync_batch_norm
 from mlcd.training.initialise import initialise_small
 from mlcd.training.loop import LoopSettings, run_steps
 from mlcd.training.optim import adamw
@@ -32,11 +36,13 @@ from mlcd.training.plan import PlannedRun, memory_plan, plan_text
 from mlcd.training.recipes.pretrain_recipe import PretrainRecipe
 from mlcd.training.update import HeadUpdate, Update
 
+_DIGEST_ROWS = 1 << 20
+
 
 def pretrain_tower(
     recipe: PretrainRecipe,
-    pictures: PictureStore,
-    labels: NDArray[np.int64],
+    pictures: PictureSource,
+    labels: NDArray[np.integer],
     output: Path,
     *,
     num_classes: int,
@@ -45,7 +51,7 @@ def pretrain_tower(
     loop: LoopSettings | None = None,
     card: dict[str, Any] | None = None,
 ) -> Path | None:
-    """Train on pictures with `labels` int64 (N, L), nearest cluster first, -1 for none.
+    """Train on pictures with whole `labels` (N, L), nearest cluster first, -1 for none.
 
     As `fit_tower`, which says the rest. ValueError for fewer labels than the recipe wants.
     """
@@ -68,6 +74,7 @@ def pretrain_tower(
         output,
         num_pictures=len(pictures),
         num_classes=num_classes,
+        origin={"pictures": pictures.digest(), "labels": _digest(data.labels)},
         start=start,
         prototypes=prototypes,
         loop=loop,
@@ -82,6 +89,7 @@ def fit_tower(
     *,
     num_pictures: int,
     num_classes: int,
+    origin: Mapping[str, Any] | None = None,
     start: str | Path | None = None,
     prototypes: Tensor | None = None,
     loop: LoopSettings | None = None,
@@ -91,8 +99,8 @@ def fit_tower(
 
     `data` gives `images` uint8 (B, S, S, 3) and `labels` (B, L) of an epoch of `num_pictures`;
     `start` is a trained tower to go on from, and `prototypes` (num_classes, E) stand in for random
-    ones. A run that was cut off goes on where it was. Called by all ranks together. ValueError when
-    the folder holds another run.
+    ones. `origin` says what the data are made of. A run that was cut off goes on where it was.
+    Called by all ranks together. ValueError when the folder holds another run.
     """
     if recipe.needs_start and start is None:
         raise ValueError("this recipe goes on from a trained tower: name one with --start")
@@ -102,9 +110,7 @@ def fit_tower(
     if recipe.is_small and start is None:
         initialise_small(tower)
     model = Embedder(tower, embed_dim=recipe.embed_dim)
-    if accelerator.num_processes > 1 and recipe.tower.form == "unicom":
-        from mlcd.training.heads.sync_batch_norm import convert_sync_batch_norm
-
+    if accelerator.num_processes > 1:
         convert_sync_batch_norm(model)
     add_drop_path(list(model.tower.blocks), recipe.drop_path)
     model.tower.recomputes_blocks = recipe.recompute_blocks
@@ -139,8 +145,12 @@ def fit_tower(
         planned = planned_run(recipe, ranks=accelerator.num_processes, num_classes=num_classes)
         title = f"{schedule.steps:,} steps of {recipe.batch_size:,} pictures; on each rank"
         print(plan_text(memory_plan(planned), title=title), file=sys.stderr, flush=True)
-    counts = {"num_pictures": num_pictures, "num_classes": num_classes}
-    settings = recipe.settings() | counts | {"start": None if start is None else str(start)}
+    settings = recipe.settings() | {
+        "num_pictures": num_pictures,
+        "num_classes": num_classes,
+        "start": None if start is None else str(start),
+        **(origin or {}),
+    }
     is_done = run_steps(
         update, data, steps=schedule.steps, folder=output, settings=settings, loop=loop
     )
@@ -194,6 +204,14 @@ def starting_tower(config: TowerConfig, start: str | Path | None) -> VisionTower
     tower = VisionTower(config)
     tower.load_state_dict(state)
     return tower
+
+
+def _digest(labels: NDArray[np.integer]) -> str:
+    """SHA-256 of labels that may lie on disk, a piece at a time."""
+    digest = hashlib.sha256(str(labels.shape).encode())
+    for start in range(0, len(labels), _DIGEST_ROWS):
+        digest.update(np.ascontiguousarray(labels[start : start + _DIGEST_ROWS], "<i8").data)
+    return digest.hexdigest()
 
 
 def _trained_tower(update: Update, config: TowerConfig) -> VisionTower:

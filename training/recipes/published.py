@@ -35,6 +35,7 @@ _SHARED = {
     "precision": "mixed: MLCD sec. 4.1; bf16 instead of fp16 is our choice",
     "accumulate": "no effect on the loss",
     "recompute_blocks": "no effect on the loss",
+    "is_small": "open: fresh weights of the usual 0.02",
     "seed": "open",
 }
 _UNICOM = _SHARED | {
@@ -115,7 +116,7 @@ def mlcd_l14_336() -> PretrainRecipe:
 def mlcd_bigg14() -> PretrainRecipe:
     """MLCD ViT-bigG/14 at 224. Only its architecture is published: L/14's numbers stand in."""
     recipe = _mlcd(presets.mlcd_bigg14_224(), embed_dim=768, lr=4e-4)
-    kept = ("num_classes", "accumulate", "recompute_blocks", "needs_start", "seed")
+    kept = ("num_classes", "accumulate", "recompute_blocks", "is_small", "needs_start", "seed")
     sources = {
         name: said if name in kept else f"open for bigG, MLCD L/14's: {said}"
         for name, said in recipe.sources.items()
