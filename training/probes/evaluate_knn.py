@@ -195,6 +195,7 @@ def _samples(
                 "label": image.label,
                 "top": top,
                 "share": round(float(by_k[scored][line, image.label]), 6),
+                "top_share": round(float(by_k[scored][line, top[0]]), 6),
                 "nearest": [probe_set.train.images[row].id for row in nearest[line, :SHOWN]],
                 "votes": votes,
             }

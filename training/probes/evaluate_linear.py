@@ -152,13 +152,14 @@ def _fit(
 
 def _samples(test: LabelledSet, examples: Examples, probe: LinearProbe) -> Iterator[Sample]:
     """What `samples.jsonl` holds of each test picture."""
-    for image, top, share in zip(test.images, *probe.best(examples), strict=True):
+    for image, guess in zip(test.images, probe.best(examples), strict=True):
         yield {
             "id": image.id,
-            "score": float(top[0] == image.label),
+            "score": float(guess.top[0] == image.label),
             "label": image.label,
-            "top": top,
-            "share": round(share, 6),
+            "top": guess.top,
+            "share": round(guess.share, 6),
+            "top_share": round(guess.top_share, 6),
         }
 
 

@@ -34,20 +34,24 @@ def picture_row(images: Sequence[LabelledImage]) -> Image:
 def worst_pictures(
     samples: Sequence[Mapping[str, Any]], test: LabelledSet, train: LabelledSet | None = None
 ) -> list[Picture]:
-    """The samples whose label got the least of the vote or of the probability, the least first.
+    """The mistakes that were surest of themselves, the surest first.
 
-    A sample has `share` (of its label) and `top` (best classes, best first); with `nearest`, ids
+    A sample has `top` (best classes, best first), `share` (of the vote or the probability, for its
+    label) and `top_share` (for the best class); with `nearest`, ids
     of pictures of `train`, these stand beside the picture.
     """
     by_id = {image.id: image for image in test.images}
     train_by_id = {image.id: image for image in train.images} if train else {}
     wrong = [sample for sample in samples if sample["top"][0] != sample["label"]]
-    wrong.sort(key=lambda sample: (sample["share"], sample["id"]))
+    wrong.sort(key=lambda sample: (sample["share"] - sample["top_share"], sample["id"]))
     pictures = []
     for sample in wrong[:WORST]:
         nearest = [train_by_id[name] for name in sample.get("nearest", ())]
         label, taken = (test.classes[place] for place in (sample["label"], sample["top"][0]))
-        caption = f"{sample['id']}: {label}, taken for {taken}; its own share {sample['share']:.3f}"
+        caption = (
+            f"{sample['id']}: {label} ({sample['share']:.3f}), taken for {taken} "
+            f"({sample['top_share']:.3f})"
+        )
         if nearest:
             shown = ", ".join(test.classes[image.label] for image in nearest)
             caption += f"; beside it the nearest: {shown}"

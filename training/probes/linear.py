@@ -8,8 +8,9 @@ ICML 2021, appendix A.3).
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, MutableMapping, Sequence
+from collections.abc import Callable, Iterator, MutableMapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -76,6 +77,17 @@ class Trial:
     seconds: float
 
 
+class Guess(NamedTuple):
+    """What a probe says of one example."""
+
+    top: list[int]
+    """The five most probable classes, best first."""
+    share: float
+    """The probability of the example's label."""
+    top_share: float
+    """That of the best class."""
+
+
 class LinearProbe:
     """A fitted classifier of features, scaled as it was fitted."""
 
@@ -109,17 +121,18 @@ class LinearProbe:
         """The most probable class: (N, D) -> (N,)."""
         return torch.cat([self.probabilities(part).argmax(dim=1) for part in features.split(CHUNK)])
 
-    def best(self, examples: Examples) -> tuple[list[list[int]], list[float]]:
-        """The five most probable classes, best first, and the probability of the label: N each."""
-        best: list[list[int]] = []
-        shares: list[float] = []
+    def best(self, examples: Examples) -> Iterator[Guess]:
+        """What it says of each example, in order."""
         for features, labels in zip(
-            examples.features.split(CHUNK), examples.labels.split(CHUNK), strict=True
+            examples.features.split(CHUNK), examples.labels.cpu().split(CHUNK), strict=True
         ):
-            probabilities = self.probabilities(features).cpu()
-            best += top_k(probabilities, TOP)[1].tolist()
-            shares += probabilities.gather(1, labels.cpu()[:, None])[:, 0].tolist()
-        return best, shares
+            probabilities = self.probabilities(features).cpu()  # (chunk, K)
+            shares = probabilities.gather(1, labels[:, None])[:, 0].tolist()
+            values, classes = top_k(probabilities, TOP)
+            for own, top, value in zip(
+                shares, classes.tolist(), values[:, 0].tolist(), strict=True
+            ):
+                yield Guess(top, own, value)
 
 
 def choose_penalty(

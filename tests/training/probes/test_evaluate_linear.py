@@ -40,7 +40,8 @@ def test_a_given_penalty_is_fitted_to_all_training_pictures(
     assert result.metrics["accuracy"] == pytest.approx(float(expected))
     assert result.metrics == pytest.approx(summarize(result.samples()))
     shares = [sample["share"] for sample in result.samples()]
-    np.testing.assert_allclose(shares, probe.best(test)[1], atol=1e-5)
+    expected_shares = [guess.share for guess in probe.best(test)]
+    np.testing.assert_allclose(shares, expected_shares, atol=1e-5)
     assert result.stamp.settings["penalty"] == 1
     assert "scikit-learn's C = 1 / penalty" in result.stamp.protocol
     assert load_result(tmp_path / "result").metrics == result.metrics
@@ -64,7 +65,8 @@ def test_the_penalty_is_searched_on_what_is_held_out_and_the_last_fit_is_of_all(
         assert trial.accuracy == pytest.approx(float(is_right.double().mean()))
     best = max(trials, key=lambda trial: (trial.accuracy, trial.penalty))
     final = LinearProbe(train + held, 3, best.penalty, SETTINGS)
-    assert [sample["top"] for sample in result.samples()] == final.best(test)[0]
+    expected_tops = [guess.top for guess in final.best(test)]
+    assert [sample["top"] for sample in result.samples()] == expected_tops
     (fits,) = [each for each in result.tables if each.title == "Fits"]
     assert len(fits.rows) == len(trials) + 1
     assert fits.rows[-1][0] == f"{best.penalty:.3g}, final"

@@ -1,4 +1,4 @@
-"""The worst cases are the mistakes with the smallest share; the classes' table is a count."""
+"""The worst cases are the mistakes that were surest; the classes' table is a count."""
 
 from __future__ import annotations
 
@@ -17,16 +17,22 @@ def labelled(count: int) -> LabelledSet:
     return LabelledSet("toy", ["cat", "cow", "dog"], images, "d")
 
 
-def sample(place: int, top: int, share: float) -> dict[str, object]:
-    return {"id": str(place), "label": place % 3, "top": [top, 0], "share": share}
+def sample(place: int, top: int, share: float, top_share: float = 0.9) -> dict[str, object]:
+    return {
+        "id": str(place),
+        "label": place % 3,
+        "top": [top, 0],
+        "share": share,
+        "top_share": top_share,
+    }
 
 
-def test_mistakes_come_with_the_smallest_share_first_and_the_nearest_beside() -> None:
+def test_the_surest_mistake_comes_first_and_the_nearest_stand_beside() -> None:
     test = labelled(6)
-    samples = [sample(0, 0, 0.9), sample(1, 0, 0.3), sample(2, 1, 0.1), sample(3, 0, 0.05)]
+    samples = [sample(0, 0, 0.9), sample(1, 0, 0.1, 0.3), sample(2, 1, 0.1), sample(3, 0, 0)]
     plain = worst_pictures(samples, test)
     assert [picture.caption.split(":")[0] for picture in plain] == ["2", "1"]
-    assert plain[0].caption == "2: dog, taken for cow; its own share 0.100"
+    assert plain[0].caption == "2: dog (0.100), taken for cow (0.900)"
     assert plain[0].image.shape == (SIDE, SIDE, 3)
     beside = worst_pictures([{**samples[2], "nearest": ["4", "1"]}], test, test)
     assert beside[0].caption.endswith("beside it the nearest: cow, cow")

@@ -53,10 +53,11 @@ def test_the_best_five_and_the_share_of_the_label_are_the_probabilities() -> Non
     probe = LinearProbe(train, 6, 1.0, LinearSettings())
     fit = fit_logistic(train.features, train.labels, num_classes=6, penalty=1.0)
     expected = torch.softmax(test.features @ fit.weight + fit.bias, dim=1)
-    best, shares = probe.best(test)
-    assert best == expected.argsort(dim=1, descending=True)[:, :5].tolist()
+    best, shares, top_shares = zip(*probe.best(test), strict=True)
+    assert list(best) == expected.argsort(dim=1, descending=True)[:, :5].tolist()
     own = expected[torch.arange(30), test.labels]
     torch.testing.assert_close(torch.tensor(shares), own)
+    torch.testing.assert_close(torch.tensor(top_shares), expected.amax(dim=1))
     assert probe.classify(test.features).tolist() == [top[0] for top in best]
 
 
