@@ -11,8 +11,10 @@ from typing import Annotated
 import tyro
 from tyro.conf import OmitArgPrefixes, Positional, arg
 
+from mlcd.cli.main import EXIT_INTERRUPTED
 from mlcd.cli.output import note, print_json, progress_bar, shown
 from mlcd.cli.pretrain import pretrain
+from mlcd.training.loop import LoopSettings
 from mlcd.training.recipes import pretrain_clusters as clusters
 from mlcd.training.recipes import train_embedded as embedded
 from mlcd.training.recipes.teacher import EfficientNetLite0
@@ -45,8 +47,9 @@ def main(arguments: Sequence[str]) -> int | None:
 def things(
     output: Annotated[Path, arg(aliases=["-o"], metavar="FOLDER")],
     recipe: OmitArgPrefixes[ThingsRecipe] = ThingsRecipe(),  # noqa: B008 - frozen
+    loop: OmitArgPrefixes[LoopSettings] = LoopSettings(checkpoint_every=250, workers=1),  # noqa: B008
     plan: bool = False,
-) -> None:
+) -> int | None:
     """Train `things-tiny`: a tower that knows a thing again in another art style.
 
     Run it again with the same settings to go on after an interruption.
@@ -54,13 +57,18 @@ def things(
     Args:
         output: The run's folder; the model folder is `model` in it.
         recipe: What decides the weights.
+        loop: How the run is looked after.
         plan: Print the settings and what the run needs, and train nothing.
     """
     if plan:
         print(json_module.dumps({"recipe": asdict(recipe), **plan_things(recipe)}, indent=2))
-        return
-    folder = train_things(recipe, output)
+        return None
+    folder = train_things(recipe, output, loop=loop)
+    if folder is None:
+        note(f"interrupted; the same command goes on from {shown(output)}")
+        return EXIT_INTERRUPTED
     note(f"{shown(folder)}: measure it with `mlcd retrieval eval things --tower {shown(folder)}`")
+    return None
 
 
 def mlcd_tiny(output: Annotated[Path, arg(aliases=["-o"], metavar="FOLDER")]) -> None:

@@ -16,7 +16,7 @@ from safetensors.torch import save_file
 from mlcd.training.data.step_data import StepBatch, StepData, prefetched
 from mlcd.training.interrupt import InterruptRequest
 from mlcd.training.progress import shown_progress
-from mlcd.training.resume_new import load_checkpoint, save_checkpoint
+from mlcd.training.resume import load_checkpoint, save_checkpoint
 from mlcd.training.run_log import RunLog
 from mlcd.training.update import NotFiniteError, Update
 
@@ -104,7 +104,7 @@ def run_steps(
                     f"in {saved}. Try a lower learning rate, or bf16 instead of fp16, in another "
                     "folder"
                 ) from error
-            tell(done, log.step(done, report, pictures=batch.num_rows))
+            tell(done, log.step(done, report, pictures=batch.num_pictures))
             is_interrupted = interrupt.is_asked()
             if done % loop.checkpoint_every == 0 or done == steps or is_interrupted:
                 save(done)

@@ -7,7 +7,7 @@ Embeddings, prototypes and vectors belong to AdamW.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import torch
 from torch import Tensor, nn
@@ -40,8 +40,10 @@ class Muon(torch.optim.Optimizer):
         super().__init__(parameters, defaults)
 
     @torch.no_grad()
-    def step(self) -> None:  # type: ignore[override]  # no closure: it would be called once
-        """One update from the gradients, which are left as they are."""
+    def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
+        """One update from the gradients, which are left as they are. A closure is refused."""
+        if closure is not None:
+            raise ValueError("Muon takes no closure; compute the gradients before the step")
         for group in self.param_groups:
             for parameter in group["params"]:
                 if parameter.grad is None:

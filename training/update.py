@@ -30,7 +30,7 @@ from mlcd.training.optim import (
     load_optimizer_tensors,
     optimizer_tensors,
 )
-from mlcd.training.resume_new import Checkpoint
+from mlcd.training.resume import Checkpoint
 from mlcd.training.schedule import Schedule
 
 if TYPE_CHECKING:
@@ -111,6 +111,16 @@ class Update:
         if self.average is not None:
             self.average.update(self.model, step)
         return report | {"lr": self._peaks[0][0]["lr"]}
+
+    def kept_weights(self, part: str) -> dict[str, Tensor]:
+        """The weights to keep of a submodule, on the CPU: averaged where there is an average."""
+        state = self.average.tensors if self.average else self.model.state_dict()
+        prefix = f"{part}."
+        return {
+            name.removeprefix(prefix): value.cpu()
+            for name, value in state.items()
+            if name.startswith(prefix)
+        }
 
     def tensors(self) -> dict[str, Tensor]:
         """All state that is the same on all ranks, for a checkpoint."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import torch
@@ -25,15 +25,22 @@ class StepBatch:
     skipped: tuple[str, ...] = ()
     """What should have been in it and could not be read: one line each, with the reason."""
 
+    pictures_per_row: int = 1
+
+    @property
+    def num_pictures(self) -> int:
+        """How many pictures the rank sees."""
+        return self.num_rows * self.pictures_per_row
+
     @property
     def num_rows(self) -> int:
-        """Pictures in the batch."""
+        """Rows of each tensor."""
         return len(next(iter(self.tensors.values())))
 
     def pin_memory(self) -> StepBatch:
         """In memory from which a GPU copies by itself; `DataLoader` calls it."""
         pinned = {name: tensor.pin_memory() for name, tensor in self.tensors.items()}
-        return StepBatch(tensors=pinned, skipped=self.skipped)
+        return replace(self, tensors=pinned)
 
 
 class StepData(Protocol):

@@ -157,9 +157,10 @@ def fit_tower(
     if not is_done:
         return None
     if accelerator.is_main_process:
-        tower = _trained_tower(update, recipe.tower)
+        trained = VisionTower(recipe.tower)
+        trained.load_state_dict(update.kept_weights("tower"))
         said = {"recipe": {"settings": settings, "sources": dict(recipe.sources)}, **(card or {})}
-        save_tower(tower, output / "model", card=said, overwrite=True)
+        save_tower(trained.eval(), output / "model", card=said, overwrite=True)
     accelerator.wait_for_everyone()
     return output / "model"
 
@@ -212,17 +213,3 @@ def _digest(labels: NDArray[np.integer]) -> str:
     for start in range(0, len(labels), _DIGEST_ROWS):
         digest.update(np.ascontiguousarray(labels[start : start + _DIGEST_ROWS], "<i8").data)
     return digest.hexdigest()
-
-
-def _trained_tower(update: Update, config: TowerConfig) -> VisionTower:
-    """The averaged weights where there is an average, without projection, hooks and ranks."""
-    state = update.average.tensors if update.average else update.model.state_dict()
-    tower = VisionTower(config)
-    tower.load_state_dict(
-        {
-            name.removeprefix("tower."): value.cpu()
-            for name, value in state.items()
-            if name.startswith("tower.")
-        }
-    )
-    return tower.eval()

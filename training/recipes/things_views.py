@@ -27,6 +27,7 @@ from mlcd.playroom.sampling import (
 )
 from mlcd.playroom.scenes import Colour, PlacedThing, Scene
 from mlcd.playroom.things import STYLES, Thing, training_things
+from mlcd.training.data.step_data import StepBatch
 from mlcd.training.heads.prototype_head import IGNORED_LABEL
 from mlcd.training.recipes.things_identity import Change, random_change
 
@@ -83,6 +84,17 @@ class ThingsViews(Dataset[ViewBatch]):
 
     def __len__(self) -> int:
         return self.num_steps
+
+    def batch(self, step: int, *, rank: int, ranks: int) -> StepBatch:
+        """`images` (B, 2, S, S, 3) and `labels` (B,); ValueError on several ranks."""
+        if ranks != 1:
+            raise ValueError(
+                "the pairs of a batch are told apart from each other: expected one rank, got "
+                f"rank {rank} of {ranks}"
+            )
+        views = self[step]
+        tensors = {"images": views.images.transpose(0, 1), "labels": views.labels}
+        return StepBatch(tensors=tensors, pictures_per_row=2)
 
     def __getitem__(self, step: int) -> ViewBatch:
         if not 0 <= step < self.num_steps:

@@ -33,7 +33,7 @@ from mlcd.training.progress import shown_progress
 from mlcd.training.recipes.pretrain_recipe import PretrainRecipe
 from mlcd.training.recipes.pretrain_towers import fit_tower
 from mlcd.training.recipes.teacher import EfficientNetLite0
-from mlcd.training.resume_new import check_settings
+from mlcd.training.resume import check_settings
 
 Eyes = VisionTower | EfficientNetLite0
 """What sees the pictures before they are clustered."""

@@ -8,28 +8,26 @@ without sleeping slow it down several times.
 
 from __future__ import annotations
 
-import json
-import math
-import time
-from collections.abc import Iterator
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
-from rich.console import Console
-from rich.progress import Progress
 from torch import Tensor, nn
-from torch.utils.data import DataLoader
 
 from mlcd.core.towers import VisionTower, presets, save_tower
 from mlcd.playroom.things import training_things
+from mlcd.training.accelerator import start_accelerator
+from mlcd.training.embedder import Embedder
 from mlcd.training.heads.prototype_head import PrototypeHead
 from mlcd.training.initialise import initialise_small
+from mlcd.training.loop import LoopSettings, run_steps
 from mlcd.training.losses.margin_softmax import MarginSoftmax
 from mlcd.training.losses.pair_contrast import pair_contrast
 from mlcd.training.muon import Muon
-from mlcd.training.recipes.things_views import ThingsViews, ViewBatch
-from mlcd.training.resume import load_checkpoint, save_checkpoint
+from mlcd.training.recipes.things_views import ThingsViews
+from mlcd.training.schedule import Schedule
+from mlcd.training.update import Update
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -70,142 +68,91 @@ class ThingsRecipe:
     """Of the moving average of the weights, which is what is kept."""
     seed: int = 0
 
-    def lr_share(self, step: int) -> float:
-        """Share of the learning rates at `step`: a linear warm-up, then a cosine to zero."""
-        if step < self.warmup_steps:
-            return (step + 1) / self.warmup_steps
-        done = (step - self.warmup_steps) / max(1, self.steps - self.warmup_steps)
-        return 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
 
+class ThingsModel(nn.Module):
+    """The tower with the prototypes of the things, as the loop trains them."""
 
-class ThingsTraining:
-    """The tower, its head and their optimizers, one step at a time."""
-
-    def __init__(self, recipe: ThingsRecipe) -> None:
-        torch.manual_seed(recipe.seed)
+    def __init__(self, recipe: ThingsRecipe, num_things: int) -> None:
+        super().__init__()
         self.recipe = recipe
-        self.tower = VisionTower(presets.things_tiny())
-        initialise_small(self.tower)
-        self.views = ThingsViews(
-            num_steps=recipe.steps,
-            pairs=recipe.pairs,
-            image_sizes=(recipe.first_size, self.tower.config.image_size),
-            small_share=recipe.small_share,
-            seed=recipe.seed,
-            place_share=recipe.place_share,
-            sign_weight=recipe.sign_weight,
-            changed_share=recipe.changed_share,
-            white_share=recipe.white_share,
-            clutter_share=recipe.clutter_share,
-            variation=recipe.variation,
-        )
+        tower = VisionTower(presets.things_tiny())
+        initialise_small(tower)
+        self.embedder = Embedder(tower)
         self.head = PrototypeHead(
-            len(self.views.things),
-            self.tower.config.width,
+            num_things,
+            tower.config.width,
             loss=MarginSoftmax(
                 logit_scale=recipe.softmax_scale, margin=recipe.margin, kind="cosface"
             ),
         )
-        self.modules = nn.ModuleDict({"tower": self.tower, "head": self.head})
-        self.average = {name: value.clone() for name, value in self.tower.state_dict().items()}
-        matrices = [p for p in self.tower.blocks.parameters() if p.ndim == 2]
-        others = [p for p in self.modules.parameters() if all(p is not m for m in matrices)]
-        self.optimizers: list[torch.optim.Optimizer] = [
-            Muon(matrices, lr=recipe.matrix_lr, weight_decay=recipe.matrix_decay),
-            torch.optim.AdamW(
-                [
-                    {"params": [p for p in others if p.ndim > 1]},
-                    {"params": [p for p in others if p.ndim <= 1], "weight_decay": 0.0},
-                ],
-                lr=recipe.lr,
-                betas=(0.9, 0.98),
-                weight_decay=recipe.weight_decay,
-            ),
-        ]
 
-    def step(self, step: int, batch: ViewBatch) -> dict[str, float]:
-        """One update; returns the losses."""
-        share = self.recipe.lr_share(step)
-        for optimizer, lr in zip(
-            self.optimizers, (self.recipe.matrix_lr, self.recipe.lr), strict=True
-        ):
-            optimizer.zero_grad(set_to_none=True)
-            for group in optimizer.param_groups:
-                group["lr"] = lr * share
-        first, second = self._embed(batch.images)  # (B, D) each
-        contrast = pair_contrast(first, second, logit_scale=self.recipe.contrast_scale)
-        labels = torch.cat([batch.labels, batch.labels])
-        softmax = self.head(torch.cat([first, second]), labels)
+    def forward(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Losses of pairs of `images`, uint8 (B, 2, S, S, 3), with `labels` (B,)."""
+        images = batch["images"].transpose(0, 1).flatten(0, 1)  # (2B, S, S, 3)
+        embeddings = self.embedder({"images": images})
+        contrast = pair_contrast(*embeddings.chunk(2), logit_scale=self.recipe.contrast_scale)
+        softmax = self.head(embeddings, torch.cat([batch["labels"], batch["labels"]]))
         loss = contrast + self.recipe.softmax_weight * softmax
-        loss.backward()
-        nn.utils.clip_grad_norm_(self.modules.parameters(), 1.0)
-        for optimizer in self.optimizers:
-            optimizer.step()
-        decay = min(self.recipe.average_decay, (1 + step) / (10 + step))
-        with torch.no_grad():
-            for name, value in self.tower.state_dict().items():
-                self.average[name].lerp_(value, 1 - decay)
-        return {"contrast": contrast.item(), "softmax": softmax.item(), "loss": loss.item()}
-
-    def averaged_tower(self) -> VisionTower:
-        """The tower with the averaged weights, in evaluation mode."""
-        tower = VisionTower(self.tower.config)
-        tower.load_state_dict(self.average)
-        return tower.eval()
-
-    def state(self) -> dict[str, object]:
-        """Everything a later process needs to go on as if nothing had happened."""
-        return {
-            "modules": self.modules.state_dict(),
-            "average": self.average,
-            "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
-        }
-
-    def load_state(self, state: dict[str, object]) -> None:
-        """Go on from `state`."""
-        self.modules.load_state_dict(state["modules"])  # type: ignore[arg-type]
-        self.average = state["average"]  # type: ignore[assignment]
-        for optimizer, kept in zip(self.optimizers, state["optimizers"], strict=True):  # type: ignore[call-overload]
-            optimizer.load_state_dict(kept)
-
-    def _embed(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """uint8 (2, B, S, S, 3) -> two (B, D), not normalised."""
-        preprocess = self.tower.config.preprocess
-        pixels = images.flatten(0, 1).permute(0, 3, 1, 2).float() / 255  # (2B, 3, S, S)
-        mean = torch.tensor(preprocess.mean).view(3, 1, 1)
-        std = torch.tensor(preprocess.std).view(3, 1, 1)
-        first, second = self.tower((pixels - mean) / std).pooled.chunk(2)
-        return first, second
+        return {"loss": loss, "contrast": contrast, "softmax": softmax}
 
 
-def train_things(recipe: ThingsRecipe, output: Path, *, checkpoint_every: int = 250) -> Path:
-    """Train and write the model folder `output`; a run that was cut off goes on where it was.
+def things_update(recipe: ThingsRecipe) -> tuple[Update, ThingsViews]:
+    """The model with its optimizers, and what it looks at."""
+    torch.manual_seed(recipe.seed)
+    views = ThingsViews(
+        num_steps=recipe.steps,
+        pairs=recipe.pairs,
+        image_sizes=(recipe.first_size, presets.things_tiny().image_size),
+        small_share=recipe.small_share,
+        seed=recipe.seed,
+        place_share=recipe.place_share,
+        sign_weight=recipe.sign_weight,
+        changed_share=recipe.changed_share,
+        white_share=recipe.white_share,
+        clutter_share=recipe.clutter_share,
+        variation=recipe.variation,
+    )
+    model = ThingsModel(recipe, len(views.things))
+    matrices = [p for p in model.embedder.tower.blocks.parameters() if p.ndim == 2]
+    others = [p for p in model.parameters() if all(p is not m for m in matrices)]
+    optimizers: list[torch.optim.Optimizer] = [
+        Muon(matrices, lr=recipe.matrix_lr, weight_decay=recipe.matrix_decay),
+        torch.optim.AdamW(
+            [
+                {"params": [p for p in others if p.ndim > 1]},
+                {"params": [p for p in others if p.ndim <= 1], "weight_decay": 0.0},
+            ],
+            lr=recipe.lr,
+            betas=(0.9, 0.98),
+            weight_decay=recipe.weight_decay,
+        ),
+    ]
+    update = Update(
+        model,
+        optimizers,
+        accelerator=start_accelerator(has_partial_fc=False),
+        schedule=Schedule(steps=recipe.steps, warmup_steps=recipe.warmup_steps, kind="cosine"),
+        clip=1.0,
+        average_decay=recipe.average_decay,
+        seed=recipe.seed,
+    )
+    return update, views
 
-    Beside the model folder, which is returned: `losses.jsonl` (a line every 10 steps) and
-    `checkpoint.pt`. ValueError when `output` holds a run of another recipe.
+
+def train_things(
+    recipe: ThingsRecipe, output: Path, *, loop: LoopSettings | None = None
+) -> Path | None:
+    """Train and write the model folder `output/model`; None when a signal ended the run before.
+
+    A run that was cut off goes on where it was. Beside the model folder: the log, its curves and
+    checkpoints. ValueError when `output` holds a run of another recipe.
     """
-    output.mkdir(parents=True, exist_ok=True)
-    training = ThingsTraining(recipe)
-    checkpoint = output / "checkpoint.pt"
-    start = 0
-    if checkpoint.exists():
-        start, state = load_checkpoint(checkpoint, settings=asdict(recipe))
-        training.load_state(state)
-    console = Console(stderr=True)
-    began = time.monotonic()
-    with Progress(console=console) as progress, (output / "losses.jsonl").open("a") as log:
-        task = progress.add_task("training", total=recipe.steps, completed=start)
-        for step, batch in _batches(training.views, start):
-            losses = training.step(step, batch)
-            progress.advance(task)
-            if step % 10 == 9:
-                line = {"step": step + 1, **losses, "seconds": round(time.monotonic() - began, 1)}
-                log.write(json.dumps(line) + "\n")
-                log.flush()
-            if (step + 1) % checkpoint_every == 0:
-                save_checkpoint(
-                    checkpoint, step=step + 1, state=training.state(), settings=asdict(recipe)
-                )
+    update, views = things_update(recipe)
+    is_done = run_steps(
+        update, views, steps=recipe.steps, folder=output, settings=asdict(recipe), loop=loop
+    )
+    if not is_done:
+        return None
     card = {
         "data": f"{len(training_things()):,} things in two art styles, rendered by mlcd.playroom",
         "licence": "Apache-2.0; the art it was trained on: "
@@ -213,7 +160,9 @@ def train_things(recipe: ThingsRecipe, output: Path, *, checkpoint_every: int = 
         "recipe": {"command": "mlcd train things", "settings": asdict(recipe)},
     }
     model = output / "model"
-    save_tower(training.averaged_tower(), model, card=card, dtype=torch.float16, overwrite=True)
+    tower = VisionTower(presets.things_tiny())
+    tower.load_state_dict(update.kept_weights("embedder.tower"))
+    save_tower(tower.eval(), model, card=card, dtype=torch.float16, overwrite=True)
     return model
 
 
@@ -225,20 +174,3 @@ def plan_things(recipe: ThingsRecipe) -> dict[str, object]:
         "training_things": len(training_things()),
         "pictures": 2 * recipe.pairs * recipe.steps,
     }
-
-
-def _batches(views: ThingsViews, start: int) -> Iterator[tuple[int, ViewBatch]]:
-    """(step, batch) from `start` on, rendered by one other process."""
-    loader = DataLoader(
-        views,
-        batch_size=None,
-        sampler=range(start, len(views)),
-        num_workers=1,
-        prefetch_factor=4,
-        worker_init_fn=_one_thread,
-    )
-    yield from enumerate(loader, start)
-
-
-def _one_thread(_: int) -> None:
-    torch.set_num_threads(1)
