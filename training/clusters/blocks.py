@@ -38,8 +38,8 @@ class PartialSums:
     """Of the rows that are nearest to each: (u, D)."""
     counts: NDArray[np.int64]
     """How many they are: (u,)."""
-    inertia: float
-    """Sum over the rows of the squared distance to the nearest prototype."""
+    inertia: NDArray[np.float64]
+    """Sum of the squared distances of these rows to it: (u,)."""
 
 
 def partial_sums(
@@ -58,11 +58,10 @@ def partial_sums(
     sums = rows.new_zeros(len(clusters), rows.shape[1]).index_add_(0, inverse, rows)
     squares = (rows * rows).sum(dim=1)
     distances = (squares - 2 * best + 1) if is_spherical else (squares - best)
+    inertia = torch.zeros(len(clusters), dtype=torch.float64, device=rows.device)
+    inertia.index_add_(0, inverse, distances.clamp(min=0).double())
     return PartialSums(
-        clusters.cpu().numpy(),
-        sums.cpu().numpy(),
-        counts.cpu().numpy(),
-        float(distances.clamp(min=0).double().sum()),
+        clusters.cpu().numpy(), sums.cpu().numpy(), counts.cpu().numpy(), inertia.cpu().numpy()
     )
 
 

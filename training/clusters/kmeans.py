@@ -189,11 +189,12 @@ def _iterate(
     before = state.iterations * total
     sums = np.zeros(state.prototypes.shape, dtype=np.float64)
     counts = np.zeros(len(sums), dtype=np.int64)
-    inertia, seen = 0.0, 0
+    inertia = np.zeros(len(sums), dtype=np.float64)
+    seen = 0
     for part in sweep(blocks, state.prototypes):
         sums[part.clusters] += part.sums
         counts[part.clusters] += part.counts
-        inertia += part.inertia
+        inertia[part.clusters] += part.inertia
         seen += int(part.counts.sum())
         if on_rows is not None:
             on_rows(before + seen, settings.max_iterations * total)
@@ -206,42 +207,45 @@ def _iterate(
     means[empty] = state.prototypes.double().cpu().numpy()[empty]
     is_pass = settings.rows_per_iteration is None or counts.sum() >= len(features)
     if is_pass and len(empty):
-        _split_largest(means, counts, empty, seed=(settings.seed, state.iterations))
+        _split_widest(means, counts, inertia.copy(), empty, seed=(settings.seed, state.iterations))
     prototypes = torch.from_numpy(means.astype(np.float32)).to(state.prototypes.device)
     if settings.is_spherical:
         prototypes = torch.nn.functional.normalize(prototypes, dim=1)
     return KMeansState(
         prototypes=prototypes,
         weights=counts,
-        inertia=[*state.inertia, inertia / total],
+        inertia=[*state.inertia, float(inertia.sum()) / total],
         reseeded=[*state.reseeded, len(empty) if is_pass else 0],
     )
 
 
-def _split_largest(
+def _split_widest(
     means: NDArray[np.float64],
     counts: NDArray[np.int64],
+    inertia: NDArray[np.float64],
     empty: NDArray[np.int64],
     *,
     seed: tuple[int, int],
 ) -> None:
-    """Fill every empty cluster with half of what then is the largest, in place.
+    """Fill every empty cluster with half of what then has the largest inertia, in place.
 
-    The halves start a little apart in a random direction: one that all coordinates share would
-    be lost when prototypes are normalised.
+    By inertia and not by rows: thousands of copies of one picture are a large cluster that no
+    split divides. The halves start a little apart in a random direction: one that all coordinates
+    share would be lost when prototypes are normalised.
     """
     random = np.random.default_rng(seed)
-    heap = [(-int(count), number) for number, count in enumerate(counts) if count > 1]
+    heap = [(-value, number) for number, value in enumerate(inertia.tolist()) if counts[number] > 1]
     heapq.heapify(heap)
     for number in empty.tolist():
         if not heap:
             return
-        size, largest = heapq.heappop(heap)
-        push = means[largest] * random.choice([-_SPLIT, _SPLIT], means.shape[1])
-        means[number] = means[largest] + push
-        means[largest] -= push
-        counts[number] = -size // 2
-        counts[largest] = -size - counts[number]
-        for half in (number, largest):
+        widest = heapq.heappop(heap)[1]
+        push = means[widest] * random.choice([-_SPLIT, _SPLIT], means.shape[1])
+        means[number] = means[widest] + push
+        means[widest] -= push
+        counts[number] = counts[widest] // 2
+        counts[widest] -= counts[number]
+        inertia[[number, widest]] = inertia[widest] / 2
+        for half in (number, widest):
             if counts[half] > 1:
-                heapq.heappush(heap, (-int(counts[half]), half))
+                heapq.heappush(heap, (-float(inertia[half]), half))

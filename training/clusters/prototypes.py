@@ -91,7 +91,8 @@ def prototypes_sha256(prototypes: NDArray[np.float32]) -> str:
 
 
 def _save(file: Path, state: KMeansState, made: Mapping[str, Any]) -> None:
-    history = {"inertia": state.inertia, "reseeded": state.reseeded}
+    # One entry, since the order of several changes from run to run.
+    said = {"made": made, "inertia": state.inertia, "reseeded": state.reseeded}
     with atomic_path(file) as part:
         save_file(
             {
@@ -99,14 +100,14 @@ def _save(file: Path, state: KMeansState, made: Mapping[str, Any]) -> None:
                 "weights": torch.from_numpy(state.weights),
             },
             part,
-            metadata={"made": json.dumps(made), "history": json.dumps(history)},
+            metadata={"mlcd": json.dumps(said)},
         )
 
 
 def _load(file: Path, made: Mapping[str, Any]) -> KMeansState:
     _check_same(file, made)
     with _opened(file) as opened:
-        history = json.loads(opened.metadata()["history"])
+        history = json.loads(opened.metadata()["mlcd"])
         return KMeansState(
             prototypes=opened.get_tensor("prototypes"),
             weights=opened.get_tensor("weights").numpy(),
@@ -117,7 +118,7 @@ def _load(file: Path, made: Mapping[str, Any]) -> KMeansState:
 
 def _check_same(file: Path, made: Mapping[str, Any]) -> None:
     with _opened(file) as opened:
-        then = json.loads((opened.metadata() or {}).get("made", "{}"))
+        then = json.loads((opened.metadata() or {}).get("mlcd", "{}")).get("made", {})
     now = json.loads(json.dumps(made))
     said = [
         f"{part} {name} was {then.get(part, {}).get(name)!r} and is {value!r}"
