@@ -6,27 +6,20 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
-import tyro
 from tyro.conf import Positional, arg
 
 from mlcd.cli.output import note, print_json, progress_bar
+from mlcd.cli.verbs import run_verb
 
 
 def main(arguments: Sequence[str]) -> int | None:
     """Parse the arguments of `mlcd data` and run the verb."""
-    code: int | None = tyro.extras.subcommand_cli_from_dict(
+    return run_verb(
+        "data",
         {"playroom": playroom, "things": things},
-        prog="mlcd data",
+        arguments,
         description="Data sets: write them from the embedded world, in the public layouts.",
-        args=list(arguments),
-        config=(
-            tyro.conf.FlagCreatePairsOff,
-            tyro.conf.OmitSubcommandPrefixes,
-            tyro.conf.OmitArgPrefixes,
-            tyro.conf.CascadeSubcommandArgs,
-        ),
     )
-    return code
 
 
 def playroom(

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
-import tyro
 from tyro.conf import arg, subcommand
 
 from mlcd.cli.output import note, print_json, progress_bar, shown
+from mlcd.cli.verbs import run_verb
 
 if TYPE_CHECKING:
     from mlcd.core.datasets.labelled_set import LabelledSet
@@ -74,19 +74,12 @@ Pictures = (
 
 def main(arguments: Sequence[str]) -> int | None:
     """Parse the arguments of `mlcd probe` and run the verb."""
-    code: int | None = tyro.extras.subcommand_cli_from_dict(
+    return run_verb(
+        "probe",
         {"knn": knn, "linear": linear},
-        prog="mlcd probe",
+        arguments,
         description="Measure a frozen tower with labels: nearest neighbours, linear probe.",
-        args=list(arguments),
-        config=(
-            tyro.conf.FlagCreatePairsOff,
-            tyro.conf.OmitSubcommandPrefixes,
-            tyro.conf.OmitArgPrefixes,
-            tyro.conf.CascadeSubcommandArgs,
-        ),
     )
-    return code
 
 
 def knn(

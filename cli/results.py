@@ -7,10 +7,10 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import tyro
 from tyro.conf import Positional, arg
 
 from mlcd.cli.output import note, print_json, shown
+from mlcd.cli.verbs import run_verb
 
 if TYPE_CHECKING:
     from mlcd.core.results import Comparison, Result
@@ -32,19 +32,12 @@ ResultFolder = Annotated[Path, Positional, arg(metavar="FOLDER")]
 
 def main(arguments: Sequence[str]) -> int | None:
     """Parse the arguments of `mlcd results` and run the verb."""
-    code: int | None = tyro.extras.subcommand_cli_from_dict(
+    return run_verb(
+        "results",
         {"show": show, "compare": compare, "recompute": recompute},
-        prog="mlcd results",
+        arguments,
         description="Evaluations: what they found, how two differ, whether their numbers hold.",
-        args=list(arguments),
-        config=(
-            tyro.conf.FlagCreatePairsOff,
-            tyro.conf.OmitSubcommandPrefixes,
-            tyro.conf.OmitArgPrefixes,
-            tyro.conf.CascadeSubcommandArgs,
-        ),
     )
-    return code
 
 
 def show(folder: ResultFolder, json: bool = False) -> None:

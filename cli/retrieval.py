@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-import tyro
 from tyro.conf import Positional, arg, subcommand
 
 from mlcd.cli.output import note, print_json, progress_bar, shown
+from mlcd.cli.verbs import run_verb
 
 if TYPE_CHECKING:
     from mlcd.apps.retrieval import AddReport, Gallery
@@ -26,7 +26,8 @@ Output = Annotated[Path, arg(aliases=["-o"], metavar="FOLDER")]
 
 def main(arguments: Sequence[str]) -> int | None:
     """Parse the arguments of `mlcd retrieval` and run the verb."""
-    code: int | None = tyro.extras.subcommand_cli_from_dict(
+    return run_verb(
+        "retrieval",
         {
             "index": index,
             "add": add,
@@ -37,17 +38,9 @@ def main(arguments: Sequence[str]) -> int | None:
             "check": check,
             "eval": evaluate,
         },
-        prog="mlcd retrieval",
+        arguments,
         description="Picture search: a gallery on disk that finds the pictures most like one.",
-        args=list(arguments),
-        config=(
-            tyro.conf.FlagCreatePairsOff,
-            tyro.conf.OmitSubcommandPrefixes,
-            tyro.conf.OmitArgPrefixes,
-            tyro.conf.CascadeSubcommandArgs,
-        ),
     )
-    return code
 
 
 def index(

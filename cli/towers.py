@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-import tyro
 from tyro.conf import Positional, arg
 
 from mlcd.cli.output import note, print_json, shown
+from mlcd.cli.verbs import run_verb
 
 if TYPE_CHECKING:
     from mlcd.core.towers import TowerConfig, VisionTower
@@ -27,19 +27,12 @@ NumberType = Literal["float32", "float16", "bfloat16"]
 
 def main(arguments: Sequence[str]) -> int | None:
     """Parse the arguments of `mlcd towers` and run the verb."""
-    code: int | None = tyro.extras.subcommand_cli_from_dict(
+    return run_verb(
+        "towers",
         {"list": list_towers, "check": check, "convert": convert, "embed": embed, "show": show},
-        prog="mlcd towers",
+        arguments,
         description="Vision towers: pixels in, patch tokens and one embedding out.",
-        args=list(arguments),
-        config=(
-            tyro.conf.FlagCreatePairsOff,
-            tyro.conf.OmitSubcommandPrefixes,
-            tyro.conf.OmitArgPrefixes,
-            tyro.conf.CascadeSubcommandArgs,
-        ),
     )
-    return code
 
 
 def list_towers(json: bool = False) -> None:

@@ -8,12 +8,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
-import tyro
 from tyro.conf import OmitArgPrefixes, Positional, arg
 
 from mlcd.cli.main import EXIT_INTERRUPTED
 from mlcd.cli.output import note, print_json, progress_bar, shown
 from mlcd.cli.pretrain import pretrain
+from mlcd.cli.verbs import run_verb
 from mlcd.training.loop import LoopSettings
 from mlcd.training.recipes import pretrain_clusters as clusters
 from mlcd.training.recipes import train_embedded as embedded
@@ -23,7 +23,8 @@ from mlcd.training.recipes.train_things import ThingsRecipe, plan_things, train_
 
 def main(arguments: Sequence[str]) -> int | None:
     """Parse the arguments of `mlcd train` and run the recipe."""
-    code: int | None = tyro.extras.subcommand_cli_from_dict(
+    return run_verb(
+        "train",
         {
             "things": things,
             "mlcd-tiny": mlcd_tiny,
@@ -31,17 +32,9 @@ def main(arguments: Sequence[str]) -> int | None:
             "pretrain-clusters": pretrain_clusters,
             "pretrain": pretrain,
         },
-        prog="mlcd train",
+        arguments,
         description="Training recipes: each writes a model folder, and goes on after a kill.",
-        args=list(arguments),
-        config=(
-            tyro.conf.FlagCreatePairsOff,
-            tyro.conf.OmitSubcommandPrefixes,
-            tyro.conf.OmitArgPrefixes,
-            tyro.conf.CascadeSubcommandArgs,
-        ),
     )
-    return code
 
 
 def things(
