@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import tyro
 
@@ -35,6 +35,7 @@ def completion(shell: Annotated[Shell, tyro.conf.Positional]) -> None:
         shell: The shell that will read the script.
     """
     table = following_words({group: completion_spec(group) for group in GROUPS})
+    table["completion"] += get_args(Shell)  # tyro tells no choices of positional words
     print({"bash": bash_script, "zsh": zsh_script, "fish": fish_script}[shell](table))
 
 
