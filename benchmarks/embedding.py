@@ -6,8 +6,8 @@
 Every round measures, one after the other and with the same random weights:
 a plain loop of Transformers' CLIP processor and model; the tower alone on pixels that are already
 there (nothing can be faster); and `embed_folder`. The goals: at least 0.93 of the tower alone, and
-1.4 times the loop with int8. The pictures are 640 x 480, made here from seeds: noise that falls off as in photographs,
-under shapes with edges.
+1.4 times the loop with int8. The pictures are 640 x 480, made here from seeds: noise that falls off
+as in photographs, under shapes with edges.
 """
 
 from __future__ import annotations

@@ -52,8 +52,8 @@ def faiss_flat(folder: Path, calls: Connection) -> None:
 
 def exact(folder: Path, calls: Connection) -> None:
     """Our exact search on the memory-mapped file."""
-    from mlcd.core.nearest import exact_nearest
     from mlcd.apps.retrieval.vectors import map_vectors
+    from mlcd.core.nearest import exact_nearest
 
     path = folder / "vectors-0.f32"
     vectors = map_vectors(path, path.stat().st_size // DIM // 4, DIM)

@@ -105,4 +105,4 @@ def _sight(image: Picture) -> NDArray[np.float32]:
     small = Image.fromarray(image).convert("L").resize((16, 16), Image.Resampling.BOX)
     values = np.asarray(small, np.float32).ravel()
     values = values - values.mean()
-    return values / max(float(np.linalg.norm(values)), 1e-6)
+    return np.asarray(values / max(float(np.linalg.norm(values)), 1e-6))

@@ -45,7 +45,7 @@ class Int8Linear(nn.Module):
         self.register_buffer("total", weight.sum(dim=1, dtype=torch.float32) * scale)
         self.register_buffer("bias", None if bias is None else bias.detach().float() * scale_out)
         self._packed: tuple[Tensor, Tensor] | None = None
-        self.register_load_state_dict_post_hook(_forget_packed)
+        self.register_load_state_dict_post_hook(_forget_packed)  # type: ignore[no-untyped-call]
 
     def forward(self, rows: Tensor) -> Tensor:
         """(T, K) -> (T, M). ValueError off the CPU, and where a gradient would be recorded."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -115,16 +116,14 @@ def things_update(recipe: ThingsRecipe) -> tuple[Update, ThingsViews]:
     model = ThingsModel(recipe, len(views.things))
     matrices = [p for p in model.embedder.tower.blocks.parameters() if p.ndim == 2]
     others = [p for p in model.parameters() if all(p is not m for m in matrices)]
+    groups: list[dict[str, Any]] = [
+        {"params": [p for p in others if p.ndim > 1]},
+        {"params": [p for p in others if p.ndim <= 1], "weight_decay": 0.0},
+    ]
     optimizers: list[torch.optim.Optimizer] = [
         Muon(matrices, lr=recipe.matrix_lr, weight_decay=recipe.matrix_decay),
         torch.optim.AdamW(
-            [
-                {"params": [p for p in others if p.ndim > 1]},
-                {"params": [p for p in others if p.ndim <= 1], "weight_decay": 0.0},
-            ],
-            lr=recipe.lr,
-            betas=(0.9, 0.98),
-            weight_decay=recipe.weight_decay,
+            groups, lr=recipe.lr, betas=(0.9, 0.98), weight_decay=recipe.weight_decay
         ),
     ]
     update = Update(
