@@ -21,9 +21,11 @@ _SPREADS_WEIGHTS = ("DEEPSPEED", "FSDP", "MEGATRON_LM", "TP")
 def start_accelerator(precision: Precision = "no", *, has_partial_fc: bool) -> Accelerator:
     """One process, or the ranks that torchrun or `accelerate launch` started.
 
-    ValueError when they were started with DeepSpeed or FSDP and `has_partial_fc`; ImportError
-    naming the extra when accelerate is missing.
+    ValueError when they were started with DeepSpeed or FSDP and `has_partial_fc`, and for fp16
+    without a GPU; ImportError naming the extra when accelerate is missing.
     """
+    if precision == "fp16" and not torch.accelerator.is_available():
+        raise ValueError("fp16 scales its gradients, which needs a GPU; choose bf16 instead")
     accelerate = require("accelerate", extra="train")
     if has_partial_fc:
         for name, kind in _LAUNCHED_WITH.items():  # before either of them is imported or started

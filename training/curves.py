@@ -21,18 +21,18 @@ _MAX_POINTS = 2000
 def draw_curves(lines: Sequence[Mapping[str, Any]], path: Path) -> None:
     """Write a PNG with a panel for each number of the log, over the steps."""
     kept = lines[:: -(-len(lines) // _MAX_POINTS)]
-    names = [name for name in lines[0] if name not in _NOT_DRAWN]
+    curves = {
+        name: [(line["step"], line[name]) for line in kept if line.get(name) is not None]
+        for name in lines[0]
+        if name not in _NOT_DRAWN
+    }
     panels = [
         draw_plot(
-            Plot(
-                title=name.replace("_", " "),
-                x_label="step",
-                y_label="",
-                lines={name: [(line["step"], line[name]) for line in kept if name in line]},
-            ),
+            Plot(title=name.replace("_", " "), x_label="step", y_label="", lines={name: points}),
             height=240,
         )
-        for name in names
+        for name, points in curves.items()
+        if points
     ]
     if len(panels) % 2:
         panels.append(np.full_like(panels[0], 255))

@@ -104,11 +104,12 @@ def run_steps(
                     f"in {saved}. Try a lower learning rate, or bf16 instead of fp16, in another "
                     "folder"
                 ) from error
-            tell(done, log.step(done, report, pictures=batch.num_pictures))
+            is_last = done == steps
+            tell(done, log.step(done, report, pictures=batch.num_pictures, is_last=is_last))
             is_interrupted = interrupt.is_asked()
-            if done % loop.checkpoint_every == 0 or done == steps or is_interrupted:
+            if done % loop.checkpoint_every == 0 or is_last or is_interrupted:
                 save(done)
-            if is_interrupted and done < steps:
+            if is_interrupted and not is_last:
                 log.draw()
                 return False
         log.draw()

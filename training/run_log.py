@@ -7,6 +7,7 @@ checkpoint does not hold are taken back and written again.
 from __future__ import annotations
 
 import json
+import math
 import sys
 import time
 from collections.abc import Mapping
@@ -68,20 +69,23 @@ class RunLog:
         if self._board is not None:
             self._board.close()
 
-    def step(self, done: int, report: Mapping[str, float], *, pictures: int) -> dict[str, float]:
+    def step(
+        self, done: int, report: Mapping[str, float], *, pictures: int, is_last: bool = False
+    ) -> dict[str, Any]:
         """Note the report of the step that makes it `done` steps, with this rank's `pictures`.
 
         Gives the line that is written, or an empty one between two lines.
         """
         self._pictures += pictures
-        if done % self._every:
+        if done % self._every and not is_last:
             return {}
         now = time.monotonic()
         rate = self._pictures * self._ranks / max(now - self._since, 1e-9)
         self._pictures, self._since = 0, now
-        line = {
+        line: dict[str, Any] = {
             "step": done,
-            **report,
+            # JSON has no infinity, which a norm is when a scaler leaves its step out.
+            **{name: value if math.isfinite(value) else None for name, value in report.items()},
             "pictures_per_s": round(rate, 2),
             "memory_mb": round(peak_memory() / 2**20, 1),
             "skipped": self.num_skipped,
@@ -91,7 +95,7 @@ class RunLog:
             self._losses.flush()
         if self._board is not None:
             for name, value in line.items():
-                if name != "step":
+                if name != "step" and value is not None:
                     self._board.add_scalar(name, value, done)
         return line
 

@@ -107,9 +107,15 @@ class Update:
             self.head.head.prototypes.grad = None
             report = self._backward_through_head(self.head, parts, step)
         report |= self._clip()
-        self._step_optimizers()
-        if self.average is not None:
-            self.average.update(self.model, step)
+        for stepper in self._steppers:
+            stepper.step()
+        # A scaler leaves out a step whose gradients overflow. The norm says so, since a fused
+        # optimizer does it by itself and is not seen to be skipped.
+        if math.isfinite(report["grad_norm"]):
+            if self.head is not None:
+                self.head.optimizer.step()
+            if self.average is not None:
+                self.average.update(self.model, step)
         return report | {"lr": self._peaks[0][0]["lr"]}
 
     def kept_weights(self, part: str) -> dict[str, Tensor]:
@@ -227,12 +233,6 @@ class Update:
             if self.accelerator.scaler is None or name == "head_grad_norm":
                 self._check_finite(name, value)
         return norms
-
-    def _step_optimizers(self) -> None:
-        for stepper in self._steppers:
-            stepper.step()
-        if self.head is not None and not any(s.step_was_skipped for s in self._steppers):
-            self.head.optimizer.step()
 
     def _mean(self, value: Tensor) -> Tensor:
         """Over ranks."""

@@ -14,13 +14,14 @@ def log(folder: Path, start: int = 0, **settings: object) -> RunLog:
     return RunLog(folder, start=start, every=2, **{"tensorboard": False, **settings})  # type: ignore[arg-type]
 
 
-def test_a_line_is_written_every_so_many_steps(tmp_path: Path) -> None:
+def test_a_line_is_written_every_so_many_steps_and_at_the_end(tmp_path: Path) -> None:
     with log(tmp_path) as written:
         for done in range(1, 6):
-            line = written.step(done, {"loss": 1 / done, "lr": 0.1}, pictures=8)
-            assert bool(line) == (done % 2 == 0)
+            report = {"loss": 1 / done, "lr": 0.1}
+            line = written.step(done, report, pictures=8, is_last=done == 5)
+            assert bool(line) == (done in (2, 4, 5))
     lines = read_lines(tmp_path / "losses.jsonl")
-    assert [line["step"] for line in lines] == [2, 4]
+    assert [line["step"] for line in lines] == [2, 4, 5]
     assert lines[1]["loss"] == 0.25
     assert lines[1]["pictures_per_s"] > 0
     assert lines[1]["memory_mb"] > 1

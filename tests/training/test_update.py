@@ -46,19 +46,32 @@ class OwnLosses(nn.Module):
         return {"loss": 2 * error, "error": error}
 
 
-def make(model: nn.Module, **settings: object) -> Update:
+def make(
+    model: nn.Module,
+    *,
+    scaler_start: float | None = None,
+    monkeypatch: pytest.MonkeyPatch | None = None,
+    **settings: object,
+) -> Update:
     head = None
     if isinstance(model, Embed):
         partial = PartialFC(num_classes=20, embed_dim=4, loss=MLCD(), sample_rate=0.5)
         head = HeadUpdate(head=partial, optimizer=PartialAdamW(partial, lr=0.01))
-    return Update(
+    accelerator = start_accelerator(has_partial_fc=head is not None)
+    if scaler_start is not None and monkeypatch is not None:
+        accelerator.scaler = torch.amp.GradScaler("cpu", init_scale=scaler_start)
+    update = Update(
         model,
         [adamw(model, lr=0.01, weight_decay=0.1)],
-        accelerator=start_accelerator(has_partial_fc=head is not None),
+        accelerator=accelerator,
         schedule=Schedule(steps=10, kind="constant"),
         head=head,
         **settings,  # type: ignore[arg-type]
     )
+    if scaler_start is not None and monkeypatch is not None:
+        accelerator.native_amp = True
+        monkeypatch.setattr(type(accelerator), "mixed_precision", "fp16")
+    return update
 
 
 def batch(rows: int = 12) -> StepBatch:
@@ -130,6 +143,29 @@ def test_a_loss_that_is_not_finite_changes_no_weight() -> None:
         assert all(
             torch.equal(value, after[name]) for name, value in before.items() if "watch" not in name
         )
+
+
+def test_scaled_gradients_give_the_same_step_and_an_overflow_none(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What fp16 does on a GPU, with its scaler and without its rounding."""
+    results = []
+    for scale in (None, 2.0**10, 2.0**126):
+        torch.manual_seed(0)
+        update = make(Embed(noise=0.0), scaler_start=scale, monkeypatch=monkeypatch)
+        before = {name: value.clone() for name, value in (update.tensors() | update.rows()).items()}
+        update(batch(), 0)
+        after = update.tensors() | update.rows()
+        results.append({name: value.clone() for name, value in after.items()})
+        if scale == 2.0**126:  # gradients become infinite
+            assert update.values()["scaler"]["scale"] < scale
+            assert all(
+                torch.equal(value, after[name])
+                for name, value in before.items()
+                if "watch" not in name
+            )
+    for name, value in results[0].items():
+        torch.testing.assert_close(value, results[1][name], rtol=1e-5, atol=1e-7)
 
 
 def test_learning_rates_follow_the_schedule() -> None:

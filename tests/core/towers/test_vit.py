@@ -279,3 +279,18 @@ def test_every_parameter_takes_part_in_training(form: Form) -> None:
     (output.pooled.square().sum() + output.patches.square().sum()).backward()
     without = [name for name, value in tower.named_parameters() if value.grad is None]
     assert without == []
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_blocks_computed_twice_give_the_same_gradients(form: Form) -> None:
+    gradients = []
+    for is_recomputed in (False, True):
+        tower = random_tower(form).train()
+        tower.recomputes_blocks = is_recomputed
+        size = tower.config.image_size
+        tower(noise(2, 3, size, size)).pooled.square().sum().backward()
+        gradients.append([p.grad for p in tower.parameters()])
+    for kept, recomputed in zip(*gradients, strict=True):
+        assert kept is not None
+        assert recomputed is not None
+        torch.testing.assert_close(recomputed, kept)
