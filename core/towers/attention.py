@@ -3,6 +3,10 @@
 The linear layers see the whole matrix. The attention itself works run by run, a run being pictures
 of one grid: nothing is padded and no mask is ever built. With flash-attn on a GPU its
 variable-length kernel takes all runs at once.
+
+With a workspace, on the CPU, queries, keys and values are first gathered head by head, which the
+rotation does on the way: the kernel reads the keys and values many times, and is an eighth faster
+when they lie together.
 """
 
 from __future__ import annotations
@@ -17,7 +21,7 @@ from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
 
 from mlcd.core.optional import require
-from mlcd.core.towers.rope import Rotation, rotate, rotate_
+from mlcd.core.towers.rope import Rotation, rotate, rotate_into
 from mlcd.core.towers.workspace import Workspace, add_linear, apply_linear
 
 
@@ -56,35 +60,46 @@ class SelfAttention(nn.Module):
         qkv = apply_linear(self.qkv, normed, workspace, "qkv").unflatten(
             1, (3, self.num_heads, -1)
         )  # (T, 3, heads, d)
-        turned = [
-            _turn(part, run, workspace)
-            for part, run in zip(qkv.split([run.length for run in runs]), runs, strict=True)
-        ]
-        if len(runs) == 1:
-            mixed = attend(turned[0])  # (T, heads, d)
-        elif can_use_flash_attention(qkv):
+        parts = split_rows(qkv, runs)
+        if workspace is not None:
+            for own, part, run in zip(split_rows(tokens, runs), parts, runs, strict=True):
+                mixed = attend(*_gather(part, run, workspace))  # (B * N, heads, d)
+                add_linear(own, self.out, mixed.flatten(1), workspace)
+            return tokens
+        turned = [_turn(part, run) for part, run in zip(parts, runs, strict=True)]
+        if len(runs) > 1 and can_use_flash_attention(qkv):
             mixed = attend_with_flash(torch.cat([part.flatten(0, 1) for part in turned]), runs)
         else:
-            mixed = torch.cat([attend(part) for part in turned])
+            mixed = torch.cat([attend(*part.permute(2, 0, 3, 1, 4)) for part in turned])
         return add_linear(tokens, self.out, mixed.flatten(1), workspace)
 
 
-def _turn(qkv: Tensor, run: Run, workspace: Workspace | None) -> Tensor:
+def split_rows(tokens: Tensor, runs: Sequence[Run]) -> tuple[Tensor, ...]:
+    """The rows of each run: (T, D) -> [(B * N, D), ...], views."""
+    return tokens.split([run.length for run in runs])
+
+
+def _turn(qkv: Tensor, run: Run) -> Tensor:
     """One run, queries and keys rotated: (B * N, 3, heads, d) -> (B, N, 3, heads, d)."""
     qkv = qkv.unflatten(0, (run.num_pictures, run.num_tokens))
     if run.rotation is None:
         return qkv
-    if workspace is None:
-        turned = rotate(qkv[:, :, :2], run.rotation)
-        return torch.cat([turned, qkv[:, :, 2:]], dim=2)
-    for picture in qkv:  # one by one, so that the rotation works within the cache
-        rotate_(picture[:, :2], run.rotation, workspace)
-    return qkv
+    return torch.cat([rotate(qkv[:, :, :2], run.rotation), qkv[:, :, 2:]], dim=2)
 
 
-def attend(qkv: Tensor) -> Tensor:
-    """Attention inside each picture of one run: (B, N, 3, heads, d) -> (B * N, heads, d)."""
-    queries, keys, values = qkv.permute(2, 0, 3, 1, 4).unbind(0)  # each (B, heads, N, d)
+def _gather(qkv: Tensor, run: Run, workspace: Workspace) -> Tensor:
+    """The same in the workspace, head by head: (B * N, 3, heads, d) -> (3, B, heads, N, d)."""
+    heads_last = qkv.unflatten(0, (run.num_pictures, run.num_tokens)).permute(2, 0, 3, 1, 4)
+    gathered = workspace.empty("heads", tuple(heads_last.shape), qkv)
+    if run.rotation is None:
+        return gathered.copy_(heads_last)
+    rotate_into(gathered[:2], heads_last[:2], run.rotation)
+    gathered[2].copy_(heads_last[2])
+    return gathered
+
+
+def attend(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+    """Attention inside each picture of one run: (B, heads, N, d) each -> (B * N, heads, d)."""
     return scaled_dot_product_attention(queries, keys, values).transpose(1, 2).flatten(0, 1)
 
 

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from mlcd.core.towers.attention import Run, SelfAttention
+from mlcd.core.towers.attention import Run, SelfAttention, split_rows
 from mlcd.core.towers.config import Activation, TowerConfig
 from mlcd.core.towers.workspace import Workspace, add_linear, apply_linear
 
 _QUICK_GELU_SLOPE = 1.702
-_MLP_ROWS = 1024
-"""Rows that the MLP takes at a time in inference: enough for a fast product, little memory."""
+_ROWS = 1024
+"""Rows that are taken at a time in inference: enough for a fast product, little memory."""
 
 
 def activate(hidden: Tensor, activation: Activation, *, in_place: bool) -> Tensor:
@@ -49,8 +51,10 @@ class Mlp(nn.Module):
 
     def forward(self, tokens: Tensor, normed: Tensor, workspace: Workspace | None = None) -> Tensor:
         """`tokens` plus the MLP of `normed`: (T, D), (T, D) -> (T, D)."""
-        hidden = apply_linear(self.fc1, normed, workspace, "hidden", scale=self.slope)
-        hidden = activate(hidden, self.activation, in_place=workspace is not None)
+        activation = partial(activate, activation=self.activation, in_place=workspace is not None)
+        hidden = apply_linear(
+            self.fc1, normed, workspace, "hidden", scale=self.slope, then=activation
+        )
         return add_linear(tokens, self.fc2, hidden, workspace, scale=1 / self.slope)
 
 
@@ -70,9 +74,21 @@ class Block(nn.Module):
         self, tokens: Tensor, runs: Sequence[Run], workspace: Workspace | None = None
     ) -> Tensor:
         """(T, D) -> (T, D); with a workspace the result is written over `tokens`."""
-        tokens = self.attention(tokens, self.norm1(tokens), runs, workspace)
         if workspace is None:
+            tokens = self.attention(tokens, self.norm1(tokens), runs)
             return self.mlp(tokens, self.norm2(tokens))  # type: ignore[no-any-return]
-        for rows in tokens.split(_MLP_ROWS):
+        for rows, run in _few_pictures(tokens, runs):
+            self.attention(rows, self.norm1(rows), [run], workspace)
+        for rows in tokens.chunk(
+            round(len(tokens) / _ROWS) or 1
+        ):  # no small rest: it costs as much
             self.mlp(rows, self.norm2(rows), workspace)
         return tokens
+
+
+def _few_pictures(tokens: Tensor, runs: Sequence[Run]) -> Iterator[tuple[Tensor, Run]]:
+    """The pictures in runs of about `_ROWS` rows, each with its rows: views of (T, D)."""
+    for rows, run in zip(split_rows(tokens, runs), runs, strict=True):
+        few = max(1, _ROWS // run.num_tokens)
+        for part in rows.split(few * run.num_tokens):
+            yield part, replace(run, num_pictures=len(part) // run.num_tokens)

@@ -8,6 +8,7 @@ whole matrix, as in torch's dynamic quantisation, is as fast and less exact on b
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache
 from typing import Any
 
@@ -51,8 +52,10 @@ class Int8Linear(nn.Module):
         """(T, K) -> (T, M). ValueError off the CPU, and where a gradient would be recorded."""
         return self.write(rows, rows.new_empty(len(rows), self.out_features, dtype=torch.float32))
 
-    def write(self, rows: Tensor, out: Tensor) -> Tensor:
-        """The same into `out`, float32 (T, M)."""
+    def write(
+        self, rows: Tensor, out: Tensor, *, then: Callable[[Tensor], Tensor] | None = None
+    ) -> Tensor:
+        """The same into `out`, float32 (T, M); `then` works on it in place, piece by piece."""
         self._check(rows)
         for piece, part in zip(
             rows.split(_ROWS_AT_A_TIME), out.split(_ROWS_AT_A_TIME), strict=True
@@ -62,6 +65,8 @@ class Int8Linear(nn.Module):
                 torch.mul(product, step, out=part).addcmul_(low, self.total)
             else:
                 torch.addcmul(self.bias, low, self.total, out=part).addcmul_(product, step)
+            if then is not None:
+                then(part)
         return out
 
     def add_to(self, tokens: Tensor, rows: Tensor) -> Tensor:

@@ -12,8 +12,6 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from mlcd.core.towers.workspace import Workspace
-
 Grid = tuple[int, int]
 
 
@@ -61,14 +59,13 @@ def rotate(queries_keys: Tensor, rotation: Rotation) -> Tensor:
     return turned.to(queries_keys.dtype)
 
 
-def rotate_(queries_keys: Tensor, rotation: Rotation, workspace: Workspace) -> None:
-    """The same in place for one picture: (N, 2, heads, d), rotation (N, d/2)."""
+def rotate_into(out: Tensor, queries_keys: Tensor, rotation: Rotation) -> None:
+    """The same written to `out`: both (2, B, heads, N, d), in any order of memory."""
     if queries_keys.dtype != torch.float32:
-        queries_keys.copy_(rotate(queries_keys[None], rotation)[0])
+        out.copy_(rotate(queries_keys.permute(1, 3, 0, 2, 4), rotation).permute(2, 0, 3, 1, 4))
         return
-    cos, sin = (part[:, None, None] for part in rotation)  # (N, 1, 1, d/2)
+    cos, sin = rotation  # (N, d/2)
     first, second = queries_keys.chunk(2, dim=-1)
-    turned = workspace.empty("turned", tuple(first.shape), first)
-    torch.mul(first, cos, out=turned).addcmul_(second, sin, value=-1)
-    second.mul_(cos).addcmul_(first, sin)
-    first.copy_(turned)
+    out_first, out_second = out.chunk(2, dim=-1)
+    torch.mul(first, cos, out=out_first).addcmul_(second, sin, value=-1)
+    torch.mul(second, cos, out=out_second).addcmul_(first, sin)

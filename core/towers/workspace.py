@@ -7,12 +7,16 @@ memory: fresh pages cost a CPU about as much as a seventh of the matrix product 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import TypeGuard
 
 import torch
 from torch import Tensor, nn
 
 from mlcd.core.towers.int8_linear import Int8Linear
+
+_CACHED_NUMBERS = 2**18
+"""Float32 numbers that a core's own cache surely holds between two passes over them: 1 MB."""
 
 
 class Workspace:
@@ -41,20 +45,34 @@ def workspace_for(tokens: Tensor) -> Workspace | None:
 
 
 def apply_linear(
-    layer: nn.Module, rows: Tensor, workspace: Workspace | None, name: str, *, scale: float = 1.0
+    layer: nn.Module,
+    rows: Tensor,
+    workspace: Workspace | None,
+    name: str,
+    *,
+    scale: float = 1.0,
+    then: Callable[[Tensor], Tensor] | None = None,
 ) -> Tensor:
-    """`scale * layer(rows)`: (T, D) -> (T, M), in the workspace's buffer `name` if there is one."""
+    """`then(scale * layer(rows))`: (T, D) -> (T, M), in the workspace's buffer `name` if there is.
+
+    With a workspace `then`, an elementwise function, works in place.
+    """
     if workspace is not None and isinstance(layer, Int8Linear) and scale == 1.0:
-        return layer.write(rows, workspace.empty(name, (len(rows), layer.out_features), rows))
+        out = workspace.empty(name, (len(rows), layer.out_features), rows)
+        return layer.write(rows, out, then=then)
     if workspace is None or not is_plain(layer):
         output: Tensor = layer(rows)
-        if scale == 1.0:
-            return output
-        return output * scale if workspace is None else output.mul_(scale)
+        if scale != 1.0:
+            output = output * scale if workspace is None else output.mul_(scale)
+        return output if then is None else then(output)
     out = workspace.empty(name, (len(rows), layer.out_features), rows)
-    if layer.bias is None:
-        return torch.addmm(out, rows, layer.weight.T, beta=0, alpha=scale, out=out)
-    return torch.addmm(layer.bias, rows, layer.weight.T, beta=scale, alpha=scale, out=out)
+    torch.addmm(out, rows, layer.weight.T, beta=0, alpha=scale, out=out)
+    for part in out.split(_rows_in_cache(layer.out_features)):
+        if layer.bias is not None:
+            part.add_(layer.bias, alpha=scale)
+        if then is not None:
+            then(part)
+    return out
 
 
 def add_linear(
@@ -78,3 +96,8 @@ def add_linear(
 def is_plain(layer: nn.Module) -> TypeGuard[nn.Linear]:
     """Whether `layer` is just weight and bias: not quantised, wrapped or watched by hooks."""
     return type(layer) is nn.Linear and not layer._forward_hooks and not layer._forward_pre_hooks
+
+
+def _rows_in_cache(width: int) -> int:
+    """Rows that the cores together take from one pass to the next without going to memory."""
+    return max(1, _CACHED_NUMBERS * torch.get_num_threads() // width)

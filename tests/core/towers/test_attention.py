@@ -73,7 +73,6 @@ def looped_kernel(qkv: Tensor, cu_seqlens: Tensor, max_seqlen: int) -> Tensor:
 
 
 @pytest.mark.parametrize("form", ["clip", "rope2d"])
-@torch.no_grad()
 def test_the_variable_length_kernel_gets_every_picture_as_its_own_sequence(
     form: Form, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -55,7 +55,7 @@ def test_rows_in_parts_give_what_all_rows_give(monkeypatch: pytest.MonkeyPatch) 
     randomise(block)
     tokens, runs = noise(23, 128), [Run(2, 9), Run(1, 5)]
     expected = block(tokens, runs)
-    monkeypatch.setattr("mlcd.core.towers.block._MLP_ROWS", 7)
+    monkeypatch.setattr("mlcd.core.towers.block._ROWS", 7)
     assert difference(block(tokens.clone(), runs, Workspace()), expected) < 1e-5
 
 
