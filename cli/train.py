@@ -14,6 +14,7 @@ from mlcd.cli.main import EXIT_INTERRUPTED
 from mlcd.cli.output import note, print_json, progress_bar, shown
 from mlcd.cli.pretrain import pretrain
 from mlcd.cli.verbs import run_verb
+from mlcd.core.ray_workers import RayWorkers
 from mlcd.training.loop import LoopSettings
 from mlcd.training.recipes import pretrain_clusters as clusters
 from mlcd.training.recipes import train_embedded as embedded
@@ -99,6 +100,8 @@ def pretrain_clusters(
     recipe: OmitArgPrefixes[clusters.ClustersRecipe] = clusters.ClustersRecipe(),  # noqa: B008
     steps: str = ",".join(clusters.STEPS),
     labels_folder: Path | None = None,
+    ray_workers: int | None = None,
+    ray_gpus_each: float = 0,
     json: bool = False,
 ) -> None:
     """Cluster pictures, and give each the labels that cluster discrimination trains on.
@@ -111,6 +114,9 @@ def pretrain_clusters(
         recipe: What decides the labels.
         steps: Some of features, kmeans, assign, report, with commas between.
         labels_folder: Where labels go; beside the shards when left out, or FOLDER/labels.
+        ray_workers: Work on so many workers of Ray: of the cluster that RAY_ADDRESS names, or of
+            this machine. All of them must see the same files.
+        ray_gpus_each: GPUs of each of these workers.
         json: Print one JSON document.
     """
     done = clusters.pretrain_clusters(
@@ -119,6 +125,9 @@ def pretrain_clusters(
         recipe,
         steps=clusters.parse_steps(steps),
         labels_folder=labels_folder,
+        workers=None
+        if ray_workers is None
+        else RayWorkers(count=ray_workers, gpus_each=ray_gpus_each),
         bar=progress_bar,
         note=note,
     )

@@ -26,7 +26,7 @@ from typing import Any
 
 from mlcd.core.embedding.journal import EmbeddingJournal
 from mlcd.core.embedding.stamp import differences, run_stamp
-from mlcd.core.embedding.stream import EmbeddingTower, embed_numbered
+from mlcd.core.embedding.stream import EmbeddedBatch, EmbeddingTower, embed_numbered
 from mlcd.core.files import atomic_path, write_text
 from mlcd.core.pictures import PictureSource, folder_pictures
 
@@ -85,11 +85,13 @@ def embed_pictures(
     batch_size: int = 32,
     workers: int | None = None,
     on_pictures: Callable[[int, int], None] | None = None,
+    batches: Callable[[range], Iterator[EmbeddedBatch]] | None = None,
     called: str = "the pictures given",
 ) -> EmbeddedFolder:
     """As `embed_folder`, of any source: shards are streamed. Errors call it by `called`.
 
-    `on_pictures(done, total)` is told after each batch.
+    `on_pictures(done, total)` is told after each batch. `batches` gives the embedded batches of
+    the pictures of a range, in order; left out, this process computes them (`embed_numbered`).
     """
     output = Path(output)
     if batch_size < 1:  # before a folder is made
@@ -100,7 +102,12 @@ def embed_pictures(
     with _unfinished(output, stamp) as work:
         journal = EmbeddingJournal(work)
         resumed = journal.stop
-        _embed_rest(tower, pictures, journal, on_pictures, batch_size=batch_size, workers=workers)
+        numbers = range(journal.stop, len(pictures))
+        if batches is None:
+            found = embed_numbered(tower, pictures, numbers, batch_size=batch_size, workers=workers)
+        else:
+            found = batches(numbers)
+        _embed_rest(found, pictures, journal, on_pictures)
         if not journal.rows:
             index, reason = journal.failures[0]
             shutil.rmtree(work)
@@ -123,20 +130,16 @@ def embed_pictures(
 
 
 def _embed_rest(
-    tower: EmbeddingTower,
+    batches: Iterator[EmbeddedBatch],
     pictures: PictureSource,
     journal: EmbeddingJournal,
     on_pictures: Callable[[int, int], None] | None,
-    *,
-    batch_size: int,
-    workers: int | None,
 ) -> None:
-    """Embed the pictures that the journal does not have yet."""
+    """Write down the pictures that the journal does not have yet."""
     first = journal.stop
     if on_pictures is not None:
         on_pictures(first, len(pictures))
-    rest = range(first, len(pictures))
-    for batch in embed_numbered(tower, pictures, rest, batch_size=batch_size, workers=workers):
+    for batch in batches:
         failures = [(first + index, str(error)) for index, error in batch.failures]
         is_named = [_is_one_line(pictures.name(first + int(index))) for index in batch.indices]
         failures += [

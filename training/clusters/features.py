@@ -15,7 +15,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from mlcd.core.embedding import EmbeddingTower, embed_pictures
+from mlcd.core.embedding import EmbeddedBatch, EmbeddingTower, embed_pictures
 from mlcd.core.files import atomic_path
 from mlcd.core.pictures import PictureSource
 from mlcd.core.shards import Shards
@@ -74,12 +74,14 @@ def tower_features(
     batch_size: int = 32,
     workers: int | None = None,
     on_pictures: Callable[[int, int], None] | None = None,
+    batches: Callable[[range], Iterator[EmbeddedBatch]] | None = None,
 ) -> FeatureSet:
     """The tower's embeddings of all pictures in `output`, taken up where an earlier run stopped.
 
     With a text field (or float16) a second pass writes other rows beside them.
-    `on_pictures(done, total)` is told of each pass. ValueError as `embed_pictures`, and when a
-    text embedding is asked for that the pictures do not carry, or that is not as wide as theirs.
+    `on_pictures(done, total)` is told of each pass; `batches` as `embed_pictures`. ValueError as
+    there, and when a text embedding is asked for that the pictures do not carry, or that is not as
+    wide as theirs.
     """
     if settings.text_field is not None and not isinstance(pictures, Shards):
         raise ValueError("only shards carry text embeddings; leave the text field out")
@@ -90,6 +92,7 @@ def tower_features(
         batch_size=batch_size,
         workers=workers,
         on_pictures=on_pictures,
+        batches=batches,
     )
     made = {
         "weights_sha256": tower.weights_sha256(),

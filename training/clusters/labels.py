@@ -16,7 +16,7 @@ from __future__ import annotations
 import json
 import os
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -74,9 +74,11 @@ def write_labels(
     folder: Path | None = None,
     *,
     on_pictures: Callable[[int, int], None] | None = None,
+    write: Callable[..., None] | None = None,
 ) -> list[Path]:
     """Write the labels of all pictures; files that a run before this one finished stay.
 
+    `write` writes the parts that are missing, in place of this process (`write_parts`).
     ValueError when there are labels of other prototypes or settings: nothing is overwritten.
     """
     made = {
@@ -85,15 +87,30 @@ def write_labels(
         **asdict(settings),
     }
     parts = label_parts(pictures, folder)
+    missing = []
     for part in parts:
         if part.file.exists():
             _check_made(part.file, made)
-    for part in parts:
-        if not part.file.exists():
-            write_part(part, pictures, features, prototypes, settings, made, on_pictures)
-        if on_pictures is not None:
-            on_pictures(part.stop, len(pictures))
+        else:
+            missing.append(part)
+    if missing:
+        write = write or write_parts
+        write(missing, pictures, features, prototypes, settings, made, on_pictures)
     return [part.file for part in parts]
+
+
+def write_parts(
+    parts: Sequence[Part],
+    pictures: PictureSource,
+    features: FeatureSet,
+    prototypes: NDArray[np.float32],
+    settings: AssignSettings,
+    made: Mapping[str, Any],
+    on_pictures: Callable[[int, int], None] | None,
+) -> None:
+    """Write one file after the other."""
+    for part in parts:
+        write_part(part, pictures, features, prototypes, settings, made, on_pictures)
 
 
 def write_part(

@@ -13,10 +13,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Literal, get_args
 
+from mlcd.core.embedding.on_ray import ray_batches
 from mlcd.core.pictures import PictureSource, open_pictures
+from mlcd.core.ray_workers import RayWorkers
 from mlcd.core.shards import Shards
 from mlcd.core.towers import load_tower
 from mlcd.training.clusters.assign import AssignSettings
@@ -28,6 +31,7 @@ from mlcd.training.clusters.features import (
 )
 from mlcd.training.clusters.kmeans import KMeansSettings
 from mlcd.training.clusters.labels import write_labels
+from mlcd.training.clusters.on_ray import ray_sweep, ray_write
 from mlcd.training.clusters.prototypes import fit_on_disk, load_card, load_prototypes
 from mlcd.training.clusters.report import write_report
 
@@ -83,13 +87,15 @@ def pretrain_clusters(
     *,
     steps: Sequence[Step] = STEPS,
     labels_folder: Path | None = None,
+    workers: RayWorkers | None = None,
     bar: Bar | None = None,
     note: Callable[[str], None] = lambda _: None,
 ) -> dict[str, str]:
     """Run `steps` over the pictures of `source` (folder, list or shards); give what lies where.
 
-    `labels_folder` is where labels go that would otherwise stand beside the shards. ValueError
-    when a step before the ones asked for is missing, or was run with other settings.
+    `labels_folder` is where labels go that would otherwise stand beside the shards. With
+    `workers` features, k-means and labels are computed on Ray. ValueError when a step before the
+    ones asked for is missing, or was run with other settings.
     """
     bar = bar or (lambda _: nullcontext(lambda _done, _total: None))
     pictures = open_pictures(source)
@@ -101,13 +107,15 @@ def pretrain_clusters(
     done: dict[str, str] = {}
     if set(steps) & {"features", "kmeans", "assign"}:
         folder = output / "features"
-        features = _features(pictures, folder, recipe, bar, may_compute="features" in steps)
+        features = _features(
+            pictures, folder, recipe, workers, bar, may_compute="features" in steps
+        )
         done["features"] = str(features.file)
         if len(features.failed):
             note(f"{len(features.failed):,} pictures cannot be read: {folder}/failures.json")
     prototypes = output / "prototypes"
     if "kmeans" in steps:
-        _kmeans(features, prototypes, recipe, bar, note)
+        _kmeans(features, prototypes, recipe, workers, bar, note)
         done["prototypes"] = str(prototypes)
     if "assign" in steps:
         settings = AssignSettings(num_labels=recipe.labels_per_picture, threshold=recipe.threshold)
@@ -119,6 +127,7 @@ def pretrain_clusters(
                 settings,
                 labels_folder,
                 on_pictures=tell,
+                write=None if workers is None else ray_write(workers),
             )
         done["labels"] = str(labels_folder or f"{source}, beside the shards")
     if "report" in steps:
@@ -127,17 +136,32 @@ def pretrain_clusters(
 
 
 def _features(
-    pictures: PictureSource, folder: Path, recipe: ClustersRecipe, bar: Bar, *, may_compute: bool
+    pictures: PictureSource,
+    folder: Path,
+    recipe: ClustersRecipe,
+    workers: RayWorkers | None,
+    bar: Bar,
+    *,
+    may_compute: bool,
 ) -> FeatureSet:
     if recipe.features is not None:
         return given_features(recipe.features, pictures)
     if not may_compute and not (folder / "embeddings.npy").exists():
         raise ValueError(f"{folder}: there are no features yet; run the step `features` first")
     settings = FeatureSettings(text_field=recipe.text_field, number_type=recipe.number_type)
-    tower = load_tower(recipe.tower)
+    load = partial(load_tower, recipe.tower)
+    batches = None
+    if workers is not None:
+        batches = ray_batches(workers, load, pictures, batch_size=recipe.batch_size)
     with bar("features") as tell:
         return tower_features(
-            tower, pictures, folder, settings, batch_size=recipe.batch_size, on_pictures=tell
+            load(),
+            pictures,
+            folder,
+            settings,
+            batch_size=recipe.batch_size,
+            on_pictures=tell,
+            batches=batches,
         )
 
 
@@ -145,6 +169,7 @@ def _kmeans(
     features: FeatureSet,
     folder: Path,
     recipe: ClustersRecipe,
+    workers: RayWorkers | None,
     bar: Bar,
     note: Callable[[str], None],
 ) -> None:
@@ -156,8 +181,11 @@ def _kmeans(
         is_spherical=recipe.is_spherical,
         search=recipe.search,
     )
+    sweep = None if workers is None else ray_sweep(workers, features.file, settings)
     with bar("k-means") as tell:
-        fit_on_disk(features.open(), settings, folder, stamp=features.stamp, on_rows=tell)
+        fit_on_disk(
+            features.open(), settings, folder, stamp=features.stamp, sweep=sweep, on_rows=tell
+        )
     card = load_card(folder)
     note(
         f"{len(card['inertia'])} iterations, inertia {card['inertia'][0]:.4f} to "

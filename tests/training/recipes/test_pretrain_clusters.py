@@ -96,7 +96,7 @@ def test_steps_are_read_from_their_names() -> None:
         parse_steps(" ,")
 
 
-# Kills itself when the file that comes next would appear.
+# Kills itself when the seventh file would appear; the report alone has five.
 SCRIPT = f"""
 import os, signal, sys
 from pathlib import Path
@@ -125,10 +125,11 @@ def test_killed_again_and_again_it_ends_with_the_same_files(shards: Path, tmp_pa
     output = tmp_path / "out"
     codes = []
     while not codes or codes[-1] != 0:
-        run = [sys.executable, "-c", SCRIPT, str(shards), str(output), "4"]
+        run = [sys.executable, "-c", SCRIPT, str(shards), str(output), "6"]
         codes.append(subprocess.run(run, check=False, env=os.environ).returncode)
         assert codes[-1] in (0, -signal.SIGKILL)
-    assert len(codes) >= 4
+        assert len(codes) < 10, "it does not get on"
+    assert len(codes) >= 3
     for path, data in labels.items():
         assert path.read_bytes() == data
     for name in ("features/embeddings.npy", "prototypes/prototypes.safetensors"):
