@@ -69,8 +69,8 @@ def rice_l14_560() -> TowerConfig:
 
 
 def things_tiny() -> TowerConfig:
-    """The embedded tower of the playroom's things: 25 patches at 80, embeddings of 256."""
-    return _rope2d(image_size=80, patch_size=16, width=256, depth=5, num_heads=4, mlp_width=768)
+    """The embedded tower of the playroom's things: 16 patches at 64, embeddings of 256."""
+    return _rope2d(image_size=64, patch_size=16, width=256, depth=5, num_heads=4, mlp_width=768)
 
 
 def mlcd_tiny() -> TowerConfig:

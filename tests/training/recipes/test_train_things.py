@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch.nn import functional
 
 from mlcd.core.towers import load_tower, presets
 from mlcd.training.data.step_data import StepBatch
@@ -83,7 +84,12 @@ def test_the_model_sees_the_two_pictures_of_a_pair_as_a_pair() -> None:
     assert losses["contrast"].item() == pytest.approx(contrast.item(), rel=1e-4)
     softmax = model.head(torch.cat([first, second]), tensors["labels"].repeat(2))
     assert losses["softmax"].item() == pytest.approx(softmax.item(), rel=1e-4)
-    assert losses["loss"].item() == pytest.approx((contrast + 0.5 * softmax).item(), rel=1e-4)
+    targets = tensors["targets"]
+    cosines = [functional.cosine_similarity(view, targets) for view in (first, second)]
+    target = 1 - torch.cat(cosines).mean()
+    assert losses["target"].item() == pytest.approx(target.item(), rel=1e-4)
+    total = 5.0 * target + 0.5 * contrast + 0.1 * softmax
+    assert losses["loss"].item() == pytest.approx(total.item(), rel=1e-4)
 
 
 def test_every_parameter_has_one_optimizer_and_only_hidden_matrices_have_muon() -> None:
