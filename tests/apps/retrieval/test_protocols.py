@@ -116,7 +116,7 @@ def test_an_evaluation_that_is_killed_at_a_sample_goes_on_there(
     monkeypatch.setattr(
         table,
         "embed_images",
-        lambda tower, sources, batch_size: pytest.fail("embedded again") if sources else (),
+        lambda tower, sources, batch_size: pytest.fail("embedded again") if list(sources) else (),
     )
     result = evaluate(alone, tower, tmp_path / "killed")
     assert samples.read_text().startswith(before)
