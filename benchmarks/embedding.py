@@ -33,6 +33,7 @@ from mlcd.core.embedding import EmbeddingTower, embed_folder
 from mlcd.core.ordered import available_cores, ordered_map
 from mlcd.core.towers import VisionTower, presets
 from mlcd.core.towers.huggingface import export_huggingface
+from mlcd.core.towers.int8 import quantize_int8
 
 BATCH = 32
 
@@ -126,7 +127,7 @@ def main() -> None:
 
     torch.manual_seed(0)
     tower = VisionTower(presets.mlcd_b32_224()).eval()
-    towers: dict[str, EmbeddingTower] = {"fp32": tower}
+    towers: dict[str, EmbeddingTower] = {"fp32": tower, "int8": quantize_int8(tower)}
     with tempfile.TemporaryDirectory() as name:
         work = Path(name)
         kilobytes = make_pictures(work / "pictures", count)

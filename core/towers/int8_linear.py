@@ -8,7 +8,7 @@ whole matrix, as in torch's dynamic quantisation, is as fast and less exact on b
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cache
 from typing import Any
 
@@ -57,9 +57,7 @@ class Int8Linear(nn.Module):
     ) -> Tensor:
         """The same into `out`, float32 (T, M); `then` works on it in place, piece by piece."""
         self._check(rows)
-        for piece, part in zip(
-            rows.split(_ROWS_AT_A_TIME), out.split(_ROWS_AT_A_TIME), strict=True
-        ):
+        for piece, part in _pieces(rows, out):
             product, step, low = self._multiply(piece)
             if self.bias is None:
                 torch.mul(product, step, out=part).addcmul_(low, self.total)
@@ -72,9 +70,7 @@ class Int8Linear(nn.Module):
     def add_to(self, tokens: Tensor, rows: Tensor) -> Tensor:
         """Add the same to `tokens`, float32 (T, M), in place."""
         self._check(rows)
-        for piece, part in zip(
-            rows.split(_ROWS_AT_A_TIME), tokens.split(_ROWS_AT_A_TIME), strict=True
-        ):
+        for piece, part in _pieces(rows, tokens):
             product, step, low = self._multiply(piece)
             part.addcmul_(product, step).addcmul_(low, self.total)
             if self.bias is not None:
@@ -112,6 +108,12 @@ class Int8Linear(nn.Module):
     def extra_repr(self) -> str:
         """What `print` says of it."""
         return f"{self.in_features}, {self.out_features}, bias={self.bias is not None}"
+
+
+def _pieces(rows: Tensor, out: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+    """Both in pieces of about `_ROWS_AT_A_TIME`, without a small rest: (T, K), (T, M), views."""
+    number = round(len(rows) / _ROWS_AT_A_TIME) or 1
+    return zip(rows.chunk(number), out.chunk(number), strict=True)
 
 
 def _forget_packed(layer: nn.Module, _: object) -> None:
