@@ -75,8 +75,9 @@ class SelfAttention(nn.Module):
 
 
 def split_rows(tokens: Tensor, runs: Sequence[Run]) -> tuple[Tensor, ...]:
-    """The rows of each run: (T, D) -> [(B * N, D), ...], views."""
-    return tokens.split([run.length for run in runs])
+    """The rows of each run: (T, ...) -> (B * N, ...) each, views."""
+    parts: tuple[Tensor, ...] = tokens.split([run.length for run in runs])
+    return parts
 
 
 def _turn(qkv: Tensor, run: Run) -> Tensor:

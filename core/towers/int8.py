@@ -20,7 +20,8 @@ def quantize_int8(tower: VisionTower) -> VisionTower:
 
     `tower` stays as it is. The patches and the head of the unicom form are left in float32: they
     take little time, and the head's sums over all tokens would not fit 32 bits. The copy has
-    another `weights_sha256`, so that its embeddings do not mix with the tower's unnoticed.
+    another name and another `weights_sha256`, so that its embeddings do not mix with the tower's
+    unnoticed.
     ValueError when the tower is not on the CPU, is int8 already or has other layers in its blocks
     than it was built with, and where torch lacks oneDNN.
     """
@@ -44,6 +45,7 @@ def quantize_int8(tower: VisionTower) -> VisionTower:
     copy = deepcopy(tower, instead)  # takes these for copies: float weights are never there twice
     for block in _blocks(copy):
         block.mlp.slope = 1.0
+    copy.name = f"{tower.name} in int8"
     return copy.float().requires_grad_(False)
 
 

@@ -128,11 +128,11 @@ def test_the_original_stays_as_it_was_and_shares_nothing(form: Form) -> None:
     assert torch.equal(tower(pixels).pooled, before)
 
 
-def test_the_copy_keeps_name_and_config_but_not_the_digest() -> None:
+def test_the_copy_keeps_the_config_but_not_the_name_and_the_digest() -> None:
     tower = random_tower("clip")
     tower.name = "photographs"
     int8 = quantize_int8(tower)
-    assert (int8.name, int8.config, int8.training) == ("photographs", tower.config, False)
+    assert (int8.name, int8.config, int8.training) == ("photographs in int8", tower.config, False)
     assert int8.weights_sha256() != tower.weights_sha256()
     assert int8.weights_sha256() == quantize_int8(tower).weights_sha256()
 
