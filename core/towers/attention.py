@@ -70,7 +70,8 @@ class SelfAttention(nn.Module):
         if len(runs) > 1 and can_use_flash_attention(qkv):
             mixed = attend_with_flash(torch.cat([part.flatten(0, 1) for part in turned]), runs)
         else:
-            mixed = torch.cat([attend(*part.permute(2, 0, 3, 1, 4)) for part in turned])
+            each = [attend(*part.permute(2, 0, 3, 1, 4)) for part in turned]
+            mixed = each[0] if len(each) == 1 else torch.cat(each)
         return add_linear(tokens, self.out, mixed.flatten(1), workspace)
 
 
