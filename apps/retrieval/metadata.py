@@ -154,7 +154,8 @@ class Transaction:
         How many paths are new, and how many have got a new content.
         """
         execute = self._connection.execute
-        execute("CREATE TEMP TABLE asked (path BLOB PRIMARY KEY)")
+        execute("CREATE TEMP TABLE IF NOT EXISTS asked (path BLOB PRIMARY KEY)")
+        execute("DELETE FROM asked")  # of what this transaction published before
         self._connection.executemany(
             "INSERT OR IGNORE INTO asked VALUES (?)", ((os.fsencode(path),) for path in paths)
         )
