@@ -19,7 +19,8 @@ from mlcd.core.top_k import top_k
 from mlcd.training.clusters.faiss_search import nearest_by_faiss
 
 BLOCK = 16_384  # rows that are read, and whose sums are kept, at once
-_ROWS, _COLUMNS = 512, 16_384  # a tile of scores: 32 MB at most, in the cache for few prototypes
+_ROWS, _COLUMNS = 1_024, 2_048  # a product of this size stays in the caches: a third quicker
+_SCORES = 16 * _COLUMNS  # prototypes whose scores are ranked at once: with _ROWS, 128 MB
 
 Search = Literal["torch", "faiss"]
 """What finds the nearest prototype; both give the same to rounding, on a GPU when there is one."""
@@ -75,25 +76,28 @@ def nearest_labels(
     rows = block_rows(block, prototypes.device, is_spherical=True)
     best: list[Tensor] = []
     labels: list[Tensor] = []
+    buffer = rows.new_empty(min(_ROWS, len(rows)), min(_SCORES, len(prototypes)))
     for part in rows.split(_ROWS):
-        values, columns = (
-            part.new_empty(len(part), 0),
-            torch.empty(len(part), 0, dtype=torch.int64, device=part.device),
-        )
-        for start, tile in _tiles(prototypes):
-            found, where = top_k(part @ tile.T, num_labels)
-            if start == 0:
-                values, columns = found, where
-                continue
+        values, columns = _ranked(part, prototypes[:_SCORES], num_labels, buffer)
+        for first in range(_SCORES, len(prototypes), _SCORES):
+            some = prototypes[first : first + _SCORES]
+            found, where = _ranked(part, some, num_labels, buffer)
             # What was found before stands first, so equal similarities stay in order.
             values, chosen = top_k(torch.cat([values, found], dim=1), num_labels)
-            columns = torch.cat([columns, where + start], dim=1).gather(1, chosen)
+            columns = torch.cat([columns, where + first], dim=1).gather(1, chosen)
         best.append(values)
         labels.append(columns)
-    return (
-        torch.cat(labels).to(torch.int32).cpu().numpy(),
-        torch.cat(best).cpu().numpy(),
-    )
+    return torch.cat(labels).to(torch.int32).cpu().numpy(), torch.cat(best).cpu().numpy()
+
+
+def _ranked(
+    rows: Tensor, prototypes: Tensor, num_labels: int, buffer: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Cosines and numbers of the nearest of not too many prototypes: (b, l), (b, l)."""
+    scores = buffer[: len(rows), : len(prototypes)]
+    for start, tile in _tiles(prototypes):
+        torch.mm(rows, tile.T, out=scores[:, start : start + len(tile)])
+    return top_k(scores, num_labels)
 
 
 def block_rows(block: Features, device: torch.device, *, is_spherical: bool) -> Tensor:

@@ -22,7 +22,8 @@ def unit(array: np.ndarray) -> np.ndarray:
 def small_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
     """So that there are several, and edges between them."""
     monkeypatch.setattr(blocks, "_ROWS", 8)
-    monkeypatch.setattr(blocks, "_COLUMNS", 10)
+    monkeypatch.setattr(blocks, "_COLUMNS", 4)
+    monkeypatch.setattr(blocks, "_SCORES", 12)
 
 
 @pytest.mark.parametrize("search", ["torch", "faiss"])
