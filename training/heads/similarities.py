@@ -7,12 +7,15 @@ backward pass, so memory grows with pictures x block and not with pictures x cla
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import functools
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
+
+Result = TypeVar("Result")
 
 _SHORTEST = 1e-12
 """Stands for a length of 0 where something is divided by it."""
@@ -27,8 +30,8 @@ class SimilaritySettings:
     """Cosine above which a negative counts as logit 0, without gradient; None: no filter."""
     block_size: int = 2048
     """Classes at a time."""
-    product_dtype: torch.dtype = torch.float32
-    """Of the matrix products; sums and exponentials stay in the type of the embeddings."""
+    product_dtype: torch.dtype | None = None
+    """Of the matrix products, whatever autocast says; None, and all sums: the embeddings' type."""
 
 
 def similarities(
@@ -71,8 +74,20 @@ class _Block(NamedTuple):
     """Of each positive, in the block (p,)."""
 
 
+def _without_autocast(function: Callable[..., Result]) -> Callable[..., Result]:
+    """`function`, whose second argument is a tensor, with the types of products as it says."""
+
+    @functools.wraps(function)
+    def run(ctx: Any, tensor: Tensor, *others: Any) -> Result:
+        with torch.autocast(tensor.device.type, enabled=False):
+            return function(ctx, tensor, *others)
+
+    return run
+
+
 class _Similarities(torch.autograd.Function):
     @staticmethod
+    @_without_autocast
     def forward(
         ctx: Any,
         embeddings: Tensor,
@@ -82,7 +97,7 @@ class _Similarities(torch.autograd.Function):
         rows: Tensor | None,
         dims: Tensor | None,
     ) -> tuple[Tensor, Tensor]:
-        scaled = (embeddings * settings.logit_scale).to(settings.product_dtype)
+        scaled = (embeddings * settings.logit_scale).to(settings.product_dtype or embeddings.dtype)
         cosine = embeddings.new_zeros(positives.shape)
         top = embeddings.new_full((len(embeddings),), -float("inf"))
         total = torch.zeros_like(top)
@@ -104,10 +119,11 @@ class _Similarities(torch.autograd.Function):
         return cosine, negatives
 
     @staticmethod
+    @_without_autocast
     def backward(ctx: Any, own_grad: Tensor, negative_grad: Tensor) -> tuple[Tensor | None, ...]:
         embeddings, prototypes, positives, rows, dims, negatives = ctx.saved_tensors
         settings: SimilaritySettings = ctx.settings
-        half = settings.product_dtype
+        half = settings.product_dtype or embeddings.dtype
         scaled = (embeddings * settings.logit_scale).to(half)
         shift = negatives.masked_fill(negatives == -float("inf"), 0.0)
         weight = negative_grad * settings.logit_scale  # (B,)

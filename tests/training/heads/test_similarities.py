@@ -57,7 +57,6 @@ def test_values_and_gradients_are_those_of_one_big_matrix(
         logit_scale=7.0,
         negative_filter=negative_filter,
         block_size=block_size,
-        product_dtype=torch.float64,
     )
     ours = similarities(embeddings, prototypes, POSITIVES, settings)
     theirs = big_matrix(embeddings, prototypes, POSITIVES, settings)
@@ -74,7 +73,7 @@ def test_chosen_classes_and_dimensions_get_a_sparse_gradient() -> None:
     embeddings, prototypes = tensors()
     rows, dims = torch.tensor([0, 2, 3, 5, 11, 12]), torch.tensor([1, 2, 5])
     positives = torch.tensor([[0, 5], [2, -1], [-1, -1], [5, 0], [4, 2]])  # among the rows
-    settings = SimilaritySettings(logit_scale=7.0, block_size=4, product_dtype=torch.float64)
+    settings = SimilaritySettings(logit_scale=7.0, block_size=4)
 
     def unit() -> Tensor:
         return functional.normalize(embeddings[:, dims], dim=1)
@@ -93,7 +92,7 @@ def test_chosen_classes_and_dimensions_get_a_sparse_gradient() -> None:
 
 def test_huge_logits_neither_overflow_nor_vanish() -> None:
     embeddings, prototypes = tensors()
-    settings = SimilaritySettings(logit_scale=1e5, block_size=3, product_dtype=torch.float64)
+    settings = SimilaritySettings(logit_scale=1e5, block_size=3)
     ours = similarities(embeddings, prototypes, POSITIVES, settings)
     torch.testing.assert_close(ours, big_matrix(embeddings, prototypes, POSITIVES, settings))
     assert all(grad.isfinite().all() for grad in gradients(*ours, embeddings, prototypes))
@@ -101,7 +100,7 @@ def test_huge_logits_neither_overflow_nor_vanish() -> None:
 
 def test_without_negatives_the_logsumexp_is_minus_infinity_and_pulls_nothing() -> None:
     embeddings, prototypes = tensors()
-    settings = SimilaritySettings(logit_scale=7.0, product_dtype=torch.float64)
+    settings = SimilaritySettings(logit_scale=7.0)
     own, negatives = similarities(embeddings, prototypes[:2], torch.tensor([[0, 1]] * B), settings)
     assert (negatives == -torch.inf).all()
     loss = own.sum() + functional.softplus(negatives).sum()
@@ -129,6 +128,17 @@ def test_products_in_half_precision_stay_near(half: torch.dtype) -> None:
     torch.testing.assert_close(rough[1], exact[1], rtol=2e-3, atol=0)
     for found_grad, expected in zip(rough[2:], exact[2:], strict=True):
         assert (found_grad - expected).norm() < 0.02 * expected.norm()
+
+
+def test_autocast_around_it_changes_nothing() -> None:
+    embeddings, prototypes = (tensor.detach().float().requires_grad_() for tensor in tensors())
+    settings = SimilaritySettings(logit_scale=7.0)
+    exact = similarities(embeddings, prototypes, POSITIVES, settings)
+    expected = gradients(*exact, embeddings, prototypes)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        found = similarities(embeddings, prototypes, POSITIVES, settings)
+        assert all(map(torch.equal, found, exact))
+        assert all(map(torch.equal, gradients(*found, embeddings, prototypes), expected))
 
 
 class LargestTensor(TorchDispatchMode):
