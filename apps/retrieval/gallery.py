@@ -16,7 +16,12 @@ import numpy as np
 
 from mlcd.apps.retrieval import changes
 from mlcd.apps.retrieval.errors import GalleryError
-from mlcd.apps.retrieval.identity import check_same_tower, empty_state, named
+from mlcd.apps.retrieval.identity import (
+    built_with,
+    check_same_tower,
+    empty_state,
+    load_as_built,
+)
 from mlcd.apps.retrieval.index import IndexKind, check_kind
 from mlcd.apps.retrieval.intake import Failure, Progress, absolute, expand, stage_pictures
 from mlcd.apps.retrieval.metadata import State, Transaction
@@ -27,6 +32,7 @@ from mlcd.apps.retrieval.store import Store
 from mlcd.apps.retrieval.vectors import Vectors
 from mlcd.core.images import ImageSource, read_image
 from mlcd.core.towers import VisionTower, load_tower
+from mlcd.core.towers.int8 import is_int8, quantize_int8
 
 QUERY_BATCH = 32  # pictures through the tower at once
 SEARCH_BATCH = 256  # queries answered in one transaction, which a writer may have to wait for
@@ -67,12 +73,16 @@ class Gallery:
         tower: str | Path | VisionTower = "things-tiny",
         *,
         index: IndexKind = "exact",
+        int8: bool = False,
     ) -> Gallery:
         """An empty gallery in `folder`, for embeddings of `tower` (what `load_tower` takes).
 
+        With `int8` the tower computes in 8-bit whole numbers, now and whenever it is opened.
         GalleryError when there is one already; ValueError for an unknown index.
         """
-        loaded = _loaded(tower)
+        loaded = tower if isinstance(tower, VisionTower) else load_tower(tower)
+        if int8 and not is_int8(loaded):
+            loaded = quantize_int8(loaded)
         Store(Path(folder)).create(empty_state(loaded, check_kind(index)))
         return cls(Path(folder), tower=loaded)
 
@@ -87,7 +97,9 @@ class Gallery:
         gallery = cls(Path(folder))
         snapshot = gallery._snapshot()
         if tower is not None:
-            loaded = _loaded(tower)
+            loaded = (
+                tower if isinstance(tower, VisionTower) else load_as_built(snapshot.state, tower)
+            )
             check_same_tower(gallery.folder, snapshot.state, loaded)
             gallery._tower = loaded
         return gallery
@@ -106,10 +118,10 @@ class Gallery:
         if self._tower is None:
             state = self.state
             try:
-                tower = load_tower(state.tower)
+                tower = load_as_built(state, state.tower)
             except (ValueError, OSError) as error:
                 raise GalleryError(
-                    f"{self.folder} was built with {named(state.tower, state.weights_sha256)}, "
+                    f"{self.folder} was built with {built_with(state)}, "
                     f"which cannot be loaded: {error}; give the tower explicitly"
                 ) from error
             check_same_tower(self.folder, state, tower)
@@ -251,10 +263,6 @@ class Gallery:
                     f"name for it; see `mlcd retrieval check {self.folder}`"
                 )
         return [[Hit(entries[row].path, score) for row, score in hits] for hits in found]
-
-
-def _loaded(tower: str | Path | VisionTower) -> VisionTower:
-    return tower if isinstance(tower, VisionTower) else load_tower(tower)
 
 
 def _why_empty(folder: Path, staged: int) -> str:

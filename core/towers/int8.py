@@ -14,6 +14,9 @@ from mlcd.core.towers.block import Block
 from mlcd.core.towers.int8_linear import Int8Linear
 from mlcd.core.towers.vit import VisionTower
 
+NOTE = " in int8"
+"""Ends the name of a tower that was quantised."""
+
 
 def quantize_int8(tower: VisionTower) -> VisionTower:
     """A copy for inference on the CPU: int8 linear layers in the blocks, the rest float32.
@@ -45,8 +48,18 @@ def quantize_int8(tower: VisionTower) -> VisionTower:
     copy = deepcopy(tower, instead)  # takes these for copies: float weights are never there twice
     for block in _blocks(copy):
         block.mlp.slope = 1.0
-    copy.name = f"{tower.name} in int8"
+    copy.name = tower.name + NOTE
     return copy.float().requires_grad_(False)
+
+
+def is_int8(tower: VisionTower) -> bool:
+    """Whether `quantize_int8` made it."""
+    return any(isinstance(block.mlp.fc1, Int8Linear) for block in _blocks(tower))
+
+
+def name_before_int8(tower: VisionTower) -> str:
+    """What the weights were loaded as, without the note that they were quantised."""
+    return tower.name.removesuffix(NOTE) if is_int8(tower) else tower.name
 
 
 def _blocks(tower: VisionTower) -> list[Block]:

@@ -91,6 +91,28 @@ def test_index_prints_what_it_did_and_names_what_it_could_not_read(
     assert "bad.jpg" in err
 
 
+def test_a_gallery_made_in_int8_is_searched_and_grown_in_int8(
+    run: Run, photos: Path, tower_folder: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "int8"
+    assert run("index", photos, "-o", folder, "--tower", tower_folder, "--int8")[0] == 0
+    code, out, err = run("search", folder, photos / "3.png", "-k", 1, "--json")
+    assert code == 0, err
+    assert json.loads(out)["hits"][0]["path"] == str(photos / "3.png")
+    draw(photos / "6.png", 6)
+    code, out, err = run("add", folder, photos, "--tower", tower_folder, "--json")
+    assert code == 0, err
+    assert json.loads(out)["added"] == 1
+
+
+def test_int8_is_refused_for_a_gallery_made_without_it(
+    run: Run, gallery: Path, photos: Path, tower_folder: Path
+) -> None:
+    code, _, err = run("index", photos, "-o", gallery, "--tower", tower_folder, "--int8")
+    assert code == 1
+    assert "was made without --int8" in err
+
+
 def test_search_prints_the_documented_json_and_nothing_else(
     run: Run, gallery: Path, photos: Path
 ) -> None:
