@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import PIL.Image
 import torch
 from numpy.typing import NDArray
 
@@ -32,6 +33,7 @@ from mlcd.apps.retrieval.protocols import rank_samples
 from mlcd.core.embedding import embed_images
 from mlcd.core.files import atomic_path
 from mlcd.core.images import Image
+from mlcd.core.results.plot_pictures import draw_rows
 from mlcd.core.towers import VisionTower, load_tower, presets
 from mlcd.playroom.album import Album
 from mlcd.playroom.renderer import render
@@ -228,6 +230,18 @@ def table(lines: Sequence[dict[str, Any]]) -> str:
     return "\n".join(text)
 
 
+def draw(lines: Sequence[dict[str, Any]], folder: Path) -> None:
+    """Write `things_map.png` and `white_r1.png`: a dot for each seed, a row for each setting."""
+    for metric, title in (("things_map", "things mAP"), ("white_r1", "R@1 on white")):
+        rows = {
+            name: values
+            for name in SETTINGS
+            if (values := [line[metric] for line in lines if line["setting"] == name])
+        }
+        picture = draw_rows(f"One factor at a time: {title}", rows, x_label=title)
+        PIL.Image.fromarray(picture).save(folder / f"{metric}.png")
+
+
 def main() -> None:
     """Do what is left, print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -255,6 +269,8 @@ def main() -> None:
                     log.write(json.dumps(lines[-1]) + "\n")
                 print(json.dumps(lines[-1]), flush=True)
     print(table(lines))
+    if lines:
+        draw(lines, arguments.output)
 
 
 if __name__ == "__main__":

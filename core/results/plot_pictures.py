@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+import statistics
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import PIL.Image
@@ -18,6 +19,7 @@ _GROUND, _INK, _SOFT, _RULE = "#ffffff", "#1d2126", "#646b75", "#e3e1da"
 _FINE = 2
 """Drawn this many times larger and then shrunk, which smooths the lines."""
 _LEFT, _RIGHT, _TOP, _BOTTOM = 72, 16, 34, 46
+_ROW = 22
 _MARKED = 40
 """A line of at most so many points shows them as dots."""
 
@@ -58,6 +60,40 @@ def draw_plot(plot: Plot, *, width: int = 640, height: int = 320) -> Image:
                     pen.dot(place, color)
     if len(plot.lines) > 1:
         _legend(pen, list(plot.lines), width)
+    return np.asarray(picture.resize((width, height), PIL.Image.Resampling.BOX))
+
+
+def draw_rows(
+    title: str, rows: Mapping[str, Sequence[float]], *, x_label: str, width: int = 640
+) -> Image:
+    """A row of dots for each name, their mean as a bar, the first row's as a line through all.
+
+    For a measure repeated over seeds: RGB uint8 (height, width, 3). ValueError when a row is empty
+    or has a value that is not finite.
+    """
+    values = [value for row in rows.values() for value in row]
+    if not all(rows.values()) or not values or not all(map(math.isfinite, values)):
+        raise ValueError(f"plot {title!r}: expected finite values in every row, got {dict(rows)}")
+    x_ticks = ticks(min(values), max(values))
+    height = _TOP + _ROW * len(rows) + _BOTTOM
+    picture = PIL.Image.new("RGB", (width * _FINE, height * _FINE), _GROUND)
+    pen = _Pen(picture)
+    left = 14 + max(pen.width(name) for name in rows)
+    across = Axis(x_ticks[0], x_ticks[-1], left + 12, width - _RIGHT)
+    for tick in x_ticks:
+        pen.line([(across(tick), _TOP), (across(tick), height - _BOTTOM)], _RULE, 1)
+        pen.text((across(tick), height - _BOTTOM + 5), f"{tick:g}", _SOFT, anchor="mt")
+    pen.text(((left + width - _RIGHT) / 2, height - 6), x_label, _SOFT, anchor="mb")
+    pen.text((8, 10), title, _INK, anchor="lt")
+    first = statistics.fmean(next(iter(rows.values())))
+    pen.line([(across(first), _TOP), (across(first), height - _BOTTOM)], _COLORS[0], 1)
+    for number, (name, row) in enumerate(rows.items()):
+        middle = _TOP + _ROW * (number + 0.5)
+        mean = across(statistics.fmean(row))
+        pen.text((left, middle), name, _INK, anchor="rm")
+        pen.line([(mean, middle - 7), (mean, middle + 7)], _COLORS[1], 2.5)
+        for value in row:
+            pen.dot((across(value), middle), _COLORS[0])
     return np.asarray(picture.resize((width, height), PIL.Image.Resampling.BOX))
 
 

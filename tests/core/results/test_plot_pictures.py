@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from mlcd.core.results.exhibits import Plot
-from mlcd.core.results.plot_pictures import draw_plot
+from mlcd.core.results.plot_pictures import draw_plot, draw_rows
 
 BLUE, ORANGE = (47, 109, 181), (196, 87, 43)
 
@@ -54,3 +54,12 @@ def test_a_logarithmic_axis_gives_decades_the_same_room() -> None:
 def test_nothing_to_draw_is_an_error() -> None:
     with pytest.raises(ValueError, match="at least one finite point"):
         draw_plot(plot(loss=[(0, math.nan)]))
+
+
+def test_rows_of_seeds_stand_where_their_values_are() -> None:
+    image = draw_rows("ablation", {"base": [0.2, 0.2], "better": [0.8, 0.9]}, x_label="R@1")
+    means = columns(image, ORANGE)
+    upper, lower = means[means[:, 0] < 56], means[means[:, 0] > 56]
+    assert upper[:, 1].mean() + 200 < lower[:, 1].mean()
+    with pytest.raises(ValueError, match="finite values in every row"):
+        draw_rows("ablation", {"base": [0.2], "none": []}, x_label="R@1")
