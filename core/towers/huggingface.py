@@ -50,7 +50,28 @@ _SHARED_DEFAULTS = {"num_channels": 3, "layer_norm_eps": 1e-5, "num_key_value_gr
 def read_config(folder: Path) -> TowerConfig:
     """The tower that a Hugging Face folder describes; ValueError for another kind of model."""
     path = folder / "config.json"
-    values = read_json(path)
+    return tower_config(read_json(path), path, read_preprocess(folder))
+
+
+def read_preprocess(folder: Path) -> Preprocess | None:
+    """How the folder says that pictures are prepared; None when it does not say."""
+    path = folder / PREPROCESSOR
+    if not path.is_file():
+        return None
+    try:
+        return Preprocess.from_dict(read_json(path))
+    except ValueError as error:
+        raise ValueError(f"{folder}: {error}") from error
+
+
+def tower_config(
+    values: Mapping[str, Any], path: Path, preprocess: Preprocess | None
+) -> TowerConfig:
+    """The tower that the values of a `config.json` describe, or of a `vision_config` within one.
+
+    `path` is the file they come from; without `preprocess` pictures are prepared as CLIP does.
+    ValueError for another kind of model.
+    """
     form = _form(values, path)
     values = {**_SHARED_DEFAULTS, **_DEFAULTS[form], **values}
     for name, only in (("num_channels", 3), ("num_key_value_groups", 1)):
@@ -62,7 +83,6 @@ def read_config(folder: Path) -> TowerConfig:
             f"expected one of {', '.join(get_args(Activation))}"
         )
     image_size = _side(values["image_size"], "image_size", path)
-    preprocessor = folder / PREPROCESSOR
     try:
         return TowerConfig(
             form=form,
@@ -75,14 +95,10 @@ def read_config(folder: Path) -> TowerConfig:
             activation=values["hidden_act"],
             norm_eps=values["layer_norm_eps"],
             rope_theta=_rope_theta(values, path),
-            preprocess=(
-                Preprocess.from_dict(read_json(preprocessor))
-                if preprocessor.is_file()
-                else Preprocess(size=image_size)
-            ),
+            preprocess=preprocess or Preprocess(size=image_size),
         )
     except ValueError as error:
-        raise ValueError(f"{folder}: {error}") from error
+        raise ValueError(f"{path.parent}: {error}") from error
 
 
 def _form(values: Mapping[str, Any], path: Path) -> Form:
