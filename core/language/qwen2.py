@@ -16,14 +16,19 @@ def build_language(values: Mapping[str, Any]) -> Qwen2ForCausalLM:
 
     `restore_buffers` has to follow once a decoder from the meta device has its weights.
     """
-    config = Qwen2Config(**values, attn_implementation="sdpa")
-    return Qwen2ForCausalLM(config)
+    language = Qwen2ForCausalLM(Qwen2Config(**values))
+    language.set_attn_implementation("sdpa")
+    return language
 
 
 def restore_buffers(language: Qwen2ForCausalLM, device: torch.device | str) -> None:
-    """The rotary frequencies, which no file holds, and the head where it is the embedding."""
-    language.model.rotary_emb = Qwen2RotaryEmbedding(language.config, device=device)
-    language.tie_weights()
+    """The rotary frequencies, which no file holds and which stay float32 in every number type; and
+    one parameter for embedding and head where the config says so.
+    """
+    with torch.device(device):
+        language.model.rotary_emb = Qwen2RotaryEmbedding(language.config)
+    if language.config.tie_word_embeddings:
+        language.lm_head.weight = language.model.embed_tokens.weight
 
 
 def use_fastest_attention(language: Qwen2ForCausalLM) -> None:

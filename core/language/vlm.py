@@ -73,7 +73,7 @@ class VisionLanguageModel(nn.Module):
     @property
     def device(self) -> torch.device:
         """Where the weights are."""
-        return self.projector[0].weight.device
+        return next(self.projector.parameters()).device
 
     def encode(self, tiles: Sequence[Tiles]) -> list[Tensor]:
         """The tokens of each picture: (N_i, D). All tiles go through the tower in one pass.
@@ -88,7 +88,7 @@ class VisionLanguageModel(nn.Module):
         with torch.set_grad_enabled(is_trained and torch.is_grad_enabled()):
             tokens = self.tower.hidden_state(pixels, self.config.hidden_layer)
         patches = tokens[:, self.config.tower.num_prefix_tokens :]  # (tiles, P, tower width)
-        features = self.projector(patches.to(self.projector[0].weight.dtype))
+        features = self.projector(patches.to(next(self.projector.parameters()).dtype))
         each = features.split([len(own.pixels) for own in tiles])
         return [
             merge_tiles(part, own, self.config, self.newline)
