@@ -13,7 +13,7 @@ from typing import Any
 
 from safetensors.torch import save_file
 
-from mlcd.training.data.step_data import StepBatch, StepData, prefetched
+from mlcd.training.data.step_data import Batch, StepData, prefetched
 from mlcd.training.interrupt import InterruptRequest
 from mlcd.training.progress import shown_progress
 from mlcd.training.resume import load_checkpoint, save_checkpoint
@@ -116,6 +116,6 @@ def run_steps(
     return True
 
 
-def _save_batch(batch: StepBatch, path: Path) -> Path:
-    save_file({name: tensor.contiguous() for name, tensor in batch.tensors.items()}, path)
+def _save_batch(batch: Batch, path: Path) -> Path:
+    save_file(batch.named_tensors(), path)
     return path

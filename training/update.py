@@ -10,9 +10,8 @@ costs a third more than a batch at once, and the loss does not depend on the num
 from __future__ import annotations
 
 import contextlib
-import itertools
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from mlcd.training.accelerator import check_fits_partial_fc
-from mlcd.training.data.step_data import StepBatch
+from mlcd.training.data.step_data import Batch, Part
 from mlcd.training.heads.partial_adamw import PartialAdamW
 from mlcd.training.heads.partial_fc import PartialFC
 from mlcd.training.heads.sampling import keyed_numbers
@@ -54,8 +53,9 @@ class HeadUpdate:
 class Update:
     """A model with its optimizers, one step at a time.
 
-    `model` is called with the batch's tensors by name and gives embeddings (B, D) when there is a
-    head, and otherwise losses by name, means over its rows, of which "loss" is followed.
+    `model` is called with the inputs of a part of the batch and gives embeddings (B, D) when there
+    is a head, and otherwise losses by name, means over the part's weight, of which "loss" is
+    followed.
     """
 
     def __init__(
@@ -89,7 +89,7 @@ class Update:
         self._peaks = [(group, group["lr"]) for each in everyone for group in each.param_groups]
         self.average = None if average_decay is None else WeightAverage(model, decay=average_decay)
 
-    def __call__(self, batch: StepBatch, step: int) -> dict[str, float]:
+    def __call__(self, batch: Batch, step: int) -> dict[str, float]:
         """Change the weights once; gives the losses and norms by name, the same on all ranks.
 
         `NotFiniteError` before anything is changed.
@@ -100,7 +100,7 @@ class Update:
         for stepper in self._steppers:
             stepper.zero_grad(set_to_none=True)
         self._wrapped.train()
-        parts = self._parts(batch)
+        parts = batch.parts(self.accumulate, self.accelerator.device)
         if self.head is None:
             report = self._backward_own_losses(parts, step)
         else:
@@ -165,35 +165,20 @@ class Update:
         if self.accelerator.scaler is not None and checkpoint.values["scaler"]:
             self.accelerator.scaler.load_state_dict(checkpoint.values["scaler"])
 
-    def _parts(self, batch: StepBatch) -> list[dict[str, Tensor]]:
-        device = self.accelerator.device
-        tensors = {name: t.to(device, non_blocking=True) for name, t in batch.tensors.items()}
-        if batch.num_rows < self.accumulate:
-            raise ValueError(
-                f"a batch of {batch.num_rows} rows a rank cannot be cut into "
-                f"accumulate = {self.accumulate} parts"
-            )
-        edges = [batch.num_rows * i // self.accumulate for i in range(self.accumulate + 1)]
-        return [
-            {name: tensor[first:last] for name, tensor in tensors.items()}
-            for first, last in itertools.pairwise(edges)
-        ]
-
-    def _forward(self, part: Mapping[str, Tensor], step: int, number: int) -> Any:
+    def _forward(self, part: Part, step: int, number: int) -> Any:
         # Whatever a layer draws follows from the step: a resumed run draws the same, and so does
         # the second pass over a part.
         key = (self.seed, "update", step, number, self.accelerator.process_index)
         torch.manual_seed(keyed_numbers(*key)[0])
-        return self._wrapped(part)
+        return self._wrapped(part.inputs)
 
-    def _backward_own_losses(
-        self, parts: Sequence[Mapping[str, Tensor]], step: int
-    ) -> dict[str, float]:
-        rows = [len(next(iter(part.values()))) for part in parts]
+    def _backward_own_losses(self, parts: Sequence[Part], step: int) -> dict[str, float]:
+        here = torch.tensor(float(sum(part.weight for part in parts)))
+        everywhere = float(self._mean(here.to(self.accelerator.device)))  # a rank has, on average
         totals: dict[str, Tensor] = {}
         for number, part in enumerate(parts):
             with self._synchronised(is_last=number == len(parts) - 1):
-                share = rows[number] / sum(rows)
+                share = part.weight / max(everywhere, 1e-9)
                 losses = self._forward(part, step, number)
                 self._check_finite("loss", float(self._mean(losses["loss"].detach())))
                 self.accelerator.backward(losses["loss"] * share)
@@ -202,7 +187,7 @@ class Update:
         return {name: float(self._mean(value)) for name, value in totals.items()}
 
     def _backward_through_head(
-        self, head: HeadUpdate, parts: Sequence[Mapping[str, Tensor]], step: int
+        self, head: HeadUpdate, parts: Sequence[Part], step: int
     ) -> dict[str, float]:
         if len(parts) == 1:
             embedded = [self._forward(parts[0], step, 0)]
@@ -210,7 +195,7 @@ class Update:
             with torch.no_grad(), _standing_statistics(self.model):
                 embedded = [self._forward(part, step, i) for i, part in enumerate(parts)]
         leaf = torch.cat([part.detach() for part in embedded]).requires_grad_()  # (B, D)
-        labels = torch.cat([part["labels"] for part in parts])
+        labels = torch.cat([part.inputs["labels"] for part in parts])
         with self.accelerator.autocast():
             loss = head.head(leaf, labels, step=step)
         self._check_finite("loss", loss.item())
