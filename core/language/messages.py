@@ -1,6 +1,6 @@
 """A conversation: turns of text and pictures, read from the plain dictionaries that users write.
 
-    [{"role": "user", "content": [{"type": "image", "image": photo}, {"type": "text", "text": "?"}]}]
+[{"role": "user", "content": [{"type": "image", "image": photo}, {"type": "text", "text": "?"}]}]
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ a `text`, or image with an `image`. An image part without one takes the next of 
 """
 
 ROLES = ("system", "user", "assistant")
+
+_PLACEHOLDER = "<image>"
 
 
 class Picture(NamedTuple):
@@ -69,7 +71,8 @@ def _read_message(message: Message, number: int) -> Turn:
         raise ValueError(
             f"message {number}: content: expected a text or a list of parts, got {content!r:.80}"
         )
-    return Turn(role, tuple(_read_part(part, number) for part in content))
+    parts = [_read_part(part, number) for part in content]
+    return Turn(role, tuple(part for part in parts if part != ""))
 
 
 def _read_part(part: object, number: int) -> str | Picture:
@@ -98,3 +101,15 @@ def pictures_in(turns: Sequence[Turn], images: Sequence[ImageSource] = ()) -> li
         )
     following = iter(images)
     return [next(following) if place.image is None else place.image for place in places]
+
+
+def content_parts(text: str) -> list[dict[str, Any]]:
+    """A message's content from a text of LLaVA's data, where `<image>` marks a picture's place.
+
+    Only for texts of data sets: in what a user writes `<image>` is a word like any other.
+    """
+    first, *others = text.split(_PLACEHOLDER)
+    parts: list[dict[str, Any]] = [{"type": "text", "text": first}]
+    for other in others:
+        parts += [{"type": "image"}, {"type": "text", "text": other}]
+    return [part for part in parts if part.get("text") != ""]

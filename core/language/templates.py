@@ -102,8 +102,9 @@ class _TurnWords:
                 "with, or the template that belongs to this one"
             )
         self._tokenizer, self._start, self._end = tokenizer, start, end
-        self._line_break = encode_text(tokenizer, "\n")
-        self._always_learned = {start, end, *self._line_break[: len(self._line_break) == 1]}
+        self._line_break = encode_text(tokenizer, "\n")  # nothing where words are all there is
+        line_break = self._line_break if len(self._line_break) == 1 else []
+        self._always_learned = {start, end, *line_break}
 
     def opening(self, role: str) -> list[int]:
         """What stands before the text of a turn."""

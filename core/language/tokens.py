@@ -33,7 +33,9 @@ def load_tokenizer(folder: str | Path) -> PreTrainedTokenizerBase:
             "copy them from the language model that this one was trained from"
         )
     try:
-        tokenizer = kind.from_pretrained(str(folder), local_files_only=True)
+        tokenizer: PreTrainedTokenizerBase = kind.from_pretrained(
+            str(folder), local_files_only=True
+        )
     except Exception as error:  # the parser raises bare Exceptions
         raise ValueError(f"{folder}: the tokenizer cannot be read: {error}") from error
     for word, special in special_words(tokenizer).items():
