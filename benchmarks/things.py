@@ -20,6 +20,7 @@ from collections.abc import Callable, Sequence
 from datetime import date
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import PIL.Image
@@ -107,15 +108,24 @@ def photographs() -> list[Path]:
     return [path for folder in folders if folder.is_dir() for path in list_images(folder)]
 
 
-def measure(retrieval_set: RetrievalSet, embed: Embed) -> str:
-    """R@1 with its 95 % interval, and R@10."""
+def ranked(retrieval_set: RetrievalSet, embed: Embed) -> list[dict[str, Any]]:
+    """What was found for every query."""
 
     def embeddings(side: Sequence[LabelledImage]) -> Vectors:
         return embed([read_image(image.source) for image in side])
 
     queries, gallery = embeddings(retrieval_set.asking), embeddings(retrieval_set.gallery)
-    asked = range(len(queries))
-    samples = list(rank_samples(retrieval_set, queries, gallery, asked))
+    return list(rank_samples(retrieval_set, queries, gallery, range(len(queries))))
+
+
+def recall_at_1(retrieval_set: RetrievalSet, embed: Embed) -> float:
+    """R@1 alone."""
+    return float(summarize(ranked(retrieval_set, embed))["R@1"])
+
+
+def measure(retrieval_set: RetrievalSet, embed: Embed) -> str:
+    """R@1 with its 95 % interval, and R@10."""
+    samples = ranked(retrieval_set, embed)
     metrics = summarize(samples)
     interval = mean_interval([sample["score"] for sample in samples], seed=0)
     return (

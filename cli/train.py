@@ -65,30 +65,38 @@ def things(
     return None
 
 
-def mlcd_tiny(output: Annotated[Path, arg(aliases=["-o"], metavar="FOLDER")]) -> None:
+def mlcd_tiny(
+    output: Annotated[Path, arg(aliases=["-o"], metavar="FOLDER")],
+    loop: OmitArgPrefixes[LoopSettings] = LoopSettings(checkpoint_every=100),  # noqa: B008
+) -> None:
     """Train `mlcd-tiny`: pictures without names, several cluster labels each, the MLCD loss.
 
     Run it again to go on after an interruption. Needs the extra `teacher`.
 
     Args:
         output: The run's folder; the model folder is `model` in it.
+        loop: How the run is looked after.
     """
-    _train_embedded(embedded.mlcd_tiny(), output)
+    _train_embedded(embedded.mlcd_tiny(), output, loop)
 
 
-def unicom_tiny(output: Annotated[Path, arg(aliases=["-o"], metavar="FOLDER")]) -> None:
+def unicom_tiny(
+    output: Annotated[Path, arg(aliases=["-o"], metavar="FOLDER")],
+    loop: OmitArgPrefixes[LoopSettings] = LoopSettings(checkpoint_every=100),  # noqa: B008
+) -> None:
     """Train `unicom-tiny`: pictures without names, one cluster label each, margin softmax.
 
     Run it again to go on after an interruption. Needs the extra `teacher`.
 
     Args:
         output: The run's folder; the model folder is `model` in it.
+        loop: How the run is looked after.
     """
-    _train_embedded(embedded.unicom_tiny(), output)
+    _train_embedded(embedded.unicom_tiny(), output, loop)
 
 
-def _train_embedded(recipe: embedded.EmbeddedRecipe, output: Path) -> None:
-    folder = embedded.train_embedded(recipe, output, teacher=EfficientNetLite0())
+def _train_embedded(recipe: embedded.EmbeddedRecipe, output: Path, loop: LoopSettings) -> None:
+    folder = embedded.train_embedded(recipe, output, teacher=EfficientNetLite0(), loop=loop)
     if folder is None:
         raise KeyboardInterrupt
     note(f"{shown(folder)}: measure it with `mlcd retrieval eval things --tower {shown(folder)}`")

@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from mlcd.core.towers import VisionTower
+
 Optimizers = Sequence[torch.optim.Optimizer]
 
 
-def parameter_groups(model: nn.Module, *, weight_decay: float) -> list[dict[str, Any]]:
+def parameter_groups(
+    model: nn.Module, *, weight_decay: float, without: Collection[nn.Parameter] = ()
+) -> list[dict[str, Any]]:
     """Matrices with weight decay; norms, biases, class tokens and positions without."""
+    left_out = {id(parameter) for parameter in without}
     decayed: list[nn.Parameter] = []
     others: list[nn.Parameter] = []
     for name, parameter in model.named_parameters():
+        if id(parameter) in left_out:
+            continue
         is_decayed = parameter.ndim > 1 and not name.endswith("positions")
         (decayed if is_decayed else others).append(parameter)
     groups = [
@@ -32,10 +39,16 @@ def adamw(
     weight_decay: float,
     betas: tuple[float, float] = (0.9, 0.999),
     eps: float = 1e-8,
+    without: Collection[nn.Parameter] = (),
 ) -> torch.optim.AdamW:
     """AdamW over `parameter_groups`, in the fused form, which keeps no copies of its own."""
-    groups = parameter_groups(model, weight_decay=weight_decay)
+    groups = parameter_groups(model, weight_decay=weight_decay, without=without)
     return torch.optim.AdamW(groups, lr=lr, betas=betas, eps=eps, fused=True)
+
+
+def block_matrices(tower: VisionTower) -> list[nn.Parameter]:
+    """The matrices in a tower's blocks: what Muon may train."""
+    return [parameter for parameter in tower.blocks.parameters() if parameter.ndim == 2]
 
 
 def optimizer_tensors(optimizers: Optimizers, model: nn.Module) -> dict[str, Tensor]:

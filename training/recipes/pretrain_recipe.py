@@ -42,6 +42,8 @@ class PretrainRecipe:
     """Dimensions of the embedding in a step; None: all."""
     head_lr_factor: float = 1.0
     """Learning rate of the prototypes, as a multiple of the tower's."""
+    matrix_lr: float | None = None
+    """Of Muon, for the matrices of the tower's blocks; None: AdamW trains them too."""
     weight_decay: float = 0.05
     head_weight_decay: float = 0.05
     betas: tuple[float, float] = (0.9, 0.999)
@@ -79,6 +81,8 @@ class PretrainRecipe:
                 "expected epochs, lr and head_lr_factor above 0, got "
                 f"{self.epochs}, {self.lr} and {self.head_lr_factor}"
             )
+        if self.matrix_lr is not None and self.matrix_lr <= 0:
+            raise ValueError(f"expected matrix_lr above 0 or none, got {self.matrix_lr}")
         if isinstance(self.loss, MarginSoftmax) and self.num_labels != 1:
             raise ValueError(
                 f"margin softmax takes one label a picture, got num_labels {self.num_labels}"

@@ -31,7 +31,8 @@ from mlcd.training.heads.partial_fc import PartialFC
 from mlcd.training.heads.sync_batch_norm import convert_sync_batch_norm
 from mlcd.training.initialise import initialise_small
 from mlcd.training.loop import LoopSettings, run_steps
-from mlcd.training.optim import adamw
+from mlcd.training.muon import Muon
+from mlcd.training.optim import adamw, block_matrices
 from mlcd.training.plan import PlannedRun, memory_plan, plan_text
 from mlcd.training.recipes.pretrain_recipe import PretrainRecipe
 from mlcd.training.update import HeadUpdate, Update
@@ -132,7 +133,7 @@ def fit_tower(
     schedule = recipe.schedule_for(num_pictures)
     update = Update(
         model,
-        [adamw(model, lr=recipe.lr, weight_decay=recipe.weight_decay, betas=recipe.betas)],
+        _optimizers(model, recipe),
         accelerator=accelerator,
         schedule=schedule,
         head=HeadUpdate(head=head, optimizer=head_optimizer, clip=recipe.head_clip),
@@ -163,6 +164,21 @@ def fit_tower(
         save_tower(trained.eval(), output / "model", card=said, overwrite=True)
     accelerator.wait_for_everyone()
     return output / "model"
+
+
+def _optimizers(model: Embedder, recipe: PretrainRecipe) -> list[torch.optim.Optimizer]:
+    """AdamW, with Muon beside it where the recipe says so."""
+    matrices = [] if recipe.matrix_lr is None else block_matrices(model.tower)
+    usual = adamw(
+        model,
+        lr=recipe.lr,
+        weight_decay=recipe.weight_decay,
+        betas=recipe.betas,
+        without=matrices,
+    )
+    if recipe.matrix_lr is None:
+        return [usual]
+    return [usual, Muon(matrices, lr=recipe.matrix_lr)]
 
 
 def planned_run(recipe: PretrainRecipe, *, ranks: int, num_classes: int) -> PlannedRun:

@@ -24,6 +24,7 @@ _SHARED = {
     "sample_rate": "0.1: MLCD sec. 4.1 (which says that it follows UNICOM) and Tab. 5b",
     "head_lr_factor": "1: later code",
     "betas": "open: torch's default",
+    "matrix_lr": "none: AdamW alone, MLCD sec. 4.1; not verified for UNICOM",
     "schedule": "open: polynomial, as the later code",
     "power": "2: later code",
     "warmup_share": "0.1: later code; used where no number of steps is stated",

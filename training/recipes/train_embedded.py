@@ -88,6 +88,7 @@ _SHARED: Mapping[str, Any] = {
     "batch_size": 192,
     "epochs": 6.0,
     "lr": 1e-3,
+    "matrix_lr": 0.02,
     "betas": (0.9, 0.98),
     "weight_decay": 0.05,
     "head_weight_decay": 0.0,

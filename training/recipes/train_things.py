@@ -31,6 +31,7 @@ from mlcd.training.loop import LoopSettings, run_steps
 from mlcd.training.losses.margin_softmax import MarginSoftmax
 from mlcd.training.losses.pair_contrast import pair_contrast
 from mlcd.training.muon import Muon
+from mlcd.training.optim import block_matrices
 from mlcd.training.recipes.things_views import ThingsViews
 from mlcd.training.schedule import Schedule
 from mlcd.training.update import Update
@@ -124,7 +125,7 @@ def things_update(recipe: ThingsRecipe) -> tuple[Update, ThingsViews]:
         variation=recipe.variation,
     )
     model = ThingsModel(recipe, len(views.things))
-    matrices = [p for p in model.embedder.tower.blocks.parameters() if p.ndim == 2]
+    matrices = block_matrices(model.embedder.tower)
     others = [p for p in model.parameters() if all(p is not m for m in matrices)]
     groups: list[dict[str, Any]] = [
         {"params": [p for p in others if p.ndim > 1]},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -126,3 +127,20 @@ def test_another_architecture_is_refused_by_what_differs(tmp_path: Path) -> None
     save_tower(VisionTower(CLIP), tmp_path / "small")
     with pytest.raises(ValueError, match="another tower than the recipe's: depth 1 instead of 2"):
         starting_tower(replace(CLIP, depth=2), tmp_path / "small")
+
+
+def test_with_muon_a_run_that_was_cut_off_goes_on_bit_for_bit(tmp_path: Path) -> None:
+    recipe = replace(RECIPE, matrix_lr=0.02)
+    whole = train(tmp_path / "whole", recipe)
+    every_step = replace(QUICK, checkpoint_every=3, keep_checkpoints=9)
+    train(tmp_path / "cut", recipe, loop=every_step)
+    for later in ("step-00000006", "step-00000008"):
+        shutil.rmtree(tmp_path / "cut" / "checkpoints" / later)
+    shutil.rmtree(tmp_path / "cut" / "model")
+    again = train(tmp_path / "cut", recipe, loop=every_step)
+    assert whole is not None
+    assert again is not None
+    assert load_tower(again).weights_sha256() == load_tower(whole).weights_sha256()
+    plain = train(tmp_path / "plain")
+    assert plain is not None
+    assert load_tower(plain).weights_sha256() != load_tower(whole).weights_sha256()
