@@ -11,26 +11,23 @@ import torch
 from torch import Tensor
 
 from mlcd.core.checkpoint import (
-    Shape,
     cast_weight,
     cast_weights,
-    compare_keys,
-    iterate_weights,
-    read_json,
-    read_shapes,
     weights_digest,
     write_weights,
 )
 from mlcd.core.files import atomic_folder, write_text
 from mlcd.core.language.config import KIND, VlmConfig
+from mlcd.core.language.formats.recognise import recognise
+from mlcd.core.language.formats.tokenizers import check_tokenizer, has_tokenizer
 from mlcd.core.language.qwen2 import restore_buffers, use_fastest_attention
+from mlcd.core.language.stored import HEAD, build_empty, stored_weights
+from mlcd.core.language.tokens import load_tokenizer
 from mlcd.core.language.vlm import VisionLanguageModel
 from mlcd.core.models import find_model
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
-
-HEAD = "language.lm_head.weight"
 
 
 def load_vlm(
@@ -39,55 +36,29 @@ def load_vlm(
     device: torch.device | str | None = None,
     dtype: torch.dtype | None = None,
 ) -> VisionLanguageModel:
-    """The vision-language model in an embedded model, a model folder or a hub id.
+    """The vision-language model in an embedded model, a model folder (ours, LLaVA-NeXT's or
+    Transformers') or a hub id, with its tokenizer where the folder has one.
 
     In evaluation mode, on the CPU in float32 unless `device` and `dtype` say otherwise; a CUDA
     device alone means bfloat16. ValueError, naming the keys, when the weights are not exactly those
-    of the architecture.
+    of the architecture, and when the tokenizer does not fit the model.
 
     Weights that need no other number type stay mapped from their files: they may be replaced or
     removed while the model is in use, but not overwritten in place.
     """
     path = find_model(name_or_path)
-    config = read_vlm_config(path)
-    report = compare_keys(expected_shapes(config), read_shapes(path))
+    source = recognise(path)
+    report = source.compare()
     if not report.is_clean:
-        raise ValueError(f"{path}: {report.summary()}")
-    vlm = assemble(config, iterate_weights(path), device=device, dtype=dtype)
+        raise ValueError(f"{path}: {report.summary()}; see `mlcd embodied check {path}`")
+    tokenizer = None
+    if has_tokenizer(source.tokenizer_folder):
+        tokenizer = load_tokenizer(source.tokenizer_folder)
+        check_tokenizer(tokenizer, source.config, source.tokenizer_folder)
+    vlm = assemble(source.config, source.weights(), device=device, dtype=dtype)
+    vlm.tokenizer = tokenizer
     vlm.name = str(name_or_path)
     return vlm
-
-
-def read_vlm_config(folder: Path) -> VlmConfig:
-    """The config of a model folder of ours; ValueError naming the file for another kind."""
-    file = folder / "config.json"
-    values = read_json(file)
-    if values.pop("kind", None) != KIND:
-        raise ValueError(f"{file}: expected a model of kind {KIND!r}")
-    try:
-        return VlmConfig.from_dict(values)
-    except (ValueError, TypeError) as error:
-        raise ValueError(f"{file}: {error}") from error
-
-
-def build_empty(config: VlmConfig) -> VisionLanguageModel:
-    """A model without memory for its weights (on the meta device)."""
-    with torch.device("meta"):
-        return VisionLanguageModel(config)
-
-
-def stored_weights(vlm: VisionLanguageModel) -> dict[str, Tensor]:
-    """What a file of weights holds: the state dict, the head only where it is not the embedding."""
-    state = dict(vlm.state_dict())
-    if vlm.config.language.get("tie_word_embeddings"):
-        del state[HEAD]
-    return state
-
-
-def expected_shapes(config: VlmConfig) -> dict[str, Shape]:
-    """Keys and shapes that a file of weights of ours has."""
-    stored = stored_weights(build_empty(config))
-    return {key: tuple(value.shape) for key, value in stored.items()}
 
 
 def assemble(

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 
-import torch
 from torch import Tensor
 
 from mlcd.core.checkpoint import (
@@ -23,12 +22,12 @@ from mlcd.core.checkpoint import (
 )
 from mlcd.core.language.config import VlmConfig
 from mlcd.core.language.formats.names import BODY, HEAD, NEWLINE, PROJECTOR, TOWER, VlmNames
-from mlcd.core.language.vlm import VisionLanguageModel
+from mlcd.core.language.stored import HEAD as TIED
+from mlcd.core.language.stored import build_empty, stored_weights
 from mlcd.core.towers.convert import Source as TowerSource
 
 EVERYTHING = (TOWER, PROJECTOR, NEWLINE, BODY, HEAD)
 
-_TIED = "language.lm_head.weight"
 _WITHOUT_MEANING = "rotary_emb.inv_freq"  # written by older versions of Transformers
 
 
@@ -81,14 +80,9 @@ class VlmSource:
     notes: tuple[str, ...] = ()
     """What had to be taken for granted."""
 
-    def build_empty(self) -> VisionLanguageModel:
-        """The model without memory for its weights (on the meta device)."""
-        with torch.device("meta"):
-            return VisionLanguageModel(self.config)
-
     def compare(self) -> KeyReport:
         """How the keys of all files differ from those of the architecture."""
-        state = self._state()
+        state = stored_weights(build_empty(self.config))
         reports = [self._compare_part(part, state) for part in self.parts]
         if self.tower is not None:
             reports.append(self.tower.compare())
@@ -103,7 +97,7 @@ class VlmSource:
 
         Where the head is the table of embeddings it is not among them: tie it.
         """
-        state = self._state()
+        state = stored_weights(build_empty(self.config))
         for part in self.parts:
             yield from part.weights(state)
         if self.tower is not None:
@@ -116,16 +110,10 @@ class VlmSource:
         everything = {key: shape for part in self.parts for key, shape in part.shapes.items()}
         return everything | dict(self.tower.shapes if self.tower is not None else {})
 
-    def _state(self) -> dict[str, Tensor]:
-        state = self.build_empty().state_dict()
-        if self.config.language.get("tie_word_embeddings"):
-            del state[_TIED]
-        return state
-
     def _compare_part(self, part: Part, state: Mapping[str, Tensor]) -> KeyReport:
         tolerated = set() if part.names is None else set(part.names.tolerated)
         if self.config.language.get("tie_word_embeddings"):
-            tolerated.add(_TIED if part.names is None else part.names.theirs(_TIED)[0])
+            tolerated.add(TIED if part.names is None else part.names.theirs(TIED)[0])
         found = {
             key: shape
             for key, shape in part.shapes.items()
