@@ -14,7 +14,7 @@ from mlcd.core.towers.config import TowerConfig
 
 
 def mlcd_next_7b() -> VlmConfig:
-    """MLCD bigG/14 at 448 with Qwen2.5-7B: 9,476,785,332 parameters, up to four tiles."""
+    """MLCD bigG/14 at 448 with Qwen2.5-7B: 9,476,785,844 parameters, up to four tiles."""
     return _with_qwen2_5_7b(
         towers.mlcd_bigg14_448(), tiles=((1, 2), (2, 1), (2, 2), (3, 1), (1, 3))
     )
