@@ -105,6 +105,12 @@ class VlmSource:
                 yield TOWER + key, value
 
     @property
+    def paths(self) -> list[Path]:
+        """The folders and files that hold the weights."""
+        tower = [] if self.tower is None else [self.tower.path]
+        return [part.path for part in self.parts] + tower
+
+    @property
     def shapes(self) -> dict[str, Shape]:
         """Keys and shapes of all files."""
         everything = {key: shape for part in self.parts for key, shape in part.shapes.items()}
