@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Literal
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 
@@ -18,8 +19,12 @@ _LAUNCHED_WITH = {"ACCELERATE_USE_DEEPSPEED": "DEEPSPEED", "ACCELERATE_USE_FSDP"
 _SPREADS_WEIGHTS = ("DEEPSPEED", "FSDP", "MEGATRON_LM", "TP")
 
 
-def start_accelerator(precision: Precision = "no", *, has_partial_fc: bool) -> Accelerator:
+def start_accelerator(
+    precision: Precision = "no", *, has_partial_fc: bool, ddp: Mapping[str, Any] | None = None
+) -> Accelerator:
     """One process, or the ranks that torchrun or `accelerate launch` started.
+
+    `ddp`: settings of `DistributedDataParallel`.
 
     ValueError when they were started with DeepSpeed or FSDP and `has_partial_fc`, and for fp16
     without a GPU; ImportError naming the extra when accelerate is missing.
@@ -34,9 +39,11 @@ def start_accelerator(precision: Precision = "no", *, has_partial_fc: bool) -> A
     # Without a GPU accelerate leaves several ranks on their own, unless it is told to use the CPU.
     is_cpu = int(os.environ.get("WORLD_SIZE", "1")) > 1 and not torch.accelerator.is_available()
     # The gradients are views of what is sent: a copy of all of them less.
-    ddp = accelerate.DistributedDataParallelKwargs(gradient_as_bucket_view=True)
+    settings = accelerate.DistributedDataParallelKwargs(
+        **{"gradient_as_bucket_view": True, **(ddp or {})}
+    )
     started: Accelerator = accelerate.Accelerator(
-        cpu=is_cpu, mixed_precision=precision, kwargs_handlers=[ddp]
+        cpu=is_cpu, mixed_precision=precision, kwargs_handlers=[settings]
     )
     return started
 

@@ -50,6 +50,17 @@ class Checkpoint:
         for file in sorted(self.folder.glob("rows-*.safetensors")):
             yield load_file(file)
 
+    def own_rows(self, rank: int, ranks: int) -> dict[str, Tensor]:
+        """What this rank wrote; ValueError when there were not as many ranks as now."""
+        file = self.folder / _rows_file(rank, ranks)
+        if not file.exists():
+            there = len(list(self.folder.glob("rows-*.safetensors")))
+            raise ValueError(
+                f"{self.folder} holds the shares of {there} ranks, and this run has {ranks}: go on "
+                f"with as many as before, and with the same --parallel"
+            )
+        return load_file(file)
+
 
 def save_checkpoint(
     run: Path,
@@ -74,7 +85,7 @@ def save_checkpoint(
     with _shared_folder(target) as part:
         if rows:
             own = {key: value.detach().cpu().contiguous() for key, value in rows.items()}
-            save_file(own, part / f"rows-{rank:05d}-of-{ranks:05d}.safetensors")
+            save_file(own, part / _rows_file(rank, ranks))
         if rank == 0:
             write_weights(part, tensors)
             state = {"step": step, "settings": dict(settings), "values": dict(values or {})}
@@ -104,6 +115,10 @@ def load_checkpoint(run: Path, *, settings: Mapping[str, Any]) -> Checkpoint | N
     saved = read_json(newest / _STATE)
     check_settings(run, saved["settings"], settings)
     return Checkpoint(folder=newest, step=int(saved["step"]), values=saved["values"])
+
+
+def _rows_file(rank: int, ranks: int) -> str:
+    return f"rows-{rank:05d}-of-{ranks:05d}.safetensors"
 
 
 def _folders(run: Path) -> list[Path]:

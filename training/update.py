@@ -29,6 +29,7 @@ from mlcd.training.optim import (
     load_optimizer_tensors,
     optimizer_tensors,
 )
+from mlcd.training.parallel.placement import Placement, Replicated
 from mlcd.training.resume import Checkpoint
 from mlcd.training.schedule import Schedule
 
@@ -63,7 +64,8 @@ class Update:
         model: nn.Module,
         optimizers: Optimizers,
         *,
-        accelerator: Accelerator,
+        accelerator: Accelerator | None = None,
+        placement: Placement | None = None,
         schedule: Schedule,
         head: HeadUpdate | None = None,
         accumulate: int = 1,
@@ -71,7 +73,16 @@ class Update:
         average_decay: float | None = None,
         seed: int = 0,
     ) -> None:
-        """`accumulate`: parts that a batch is cut into; `clip`: largest norm of the gradient."""
+        """`accumulate`: parts that a batch is cut into; `clip`: largest norm of the gradient.
+
+        The weights are where `placement` says; with an `accelerator` alone, on every rank.
+        """
+        if placement is None:
+            assert accelerator is not None
+            placement = Replicated(accelerator)
+        accelerator = placement.accelerator
+        if placement.is_sharded and (head is not None or average_decay is not None):
+            raise ValueError("a head and an average of the weights need them whole on every rank")
         if accumulate < 1 or not clip > 0:
             raise ValueError(f"expected accumulate >= 1 and clip > 0, got {accumulate} and {clip}")
         if head is not None:
@@ -84,7 +95,8 @@ class Update:
         self.accumulate = accumulate
         self.clip = clip
         self.seed = seed
-        self._wrapped, *self._steppers = accelerator.prepare(model, *self.optimizers)
+        self.placement = placement
+        self._wrapped, self._steppers = placement.prepare(model, self.optimizers)
         everyone = [*self.optimizers, *([head.optimizer] if head else [])]
         self._peaks = [(group, group["lr"]) for each in everyone for group in each.param_groups]
         self.average = None if average_decay is None else WeightAverage(model, decay=average_decay)
@@ -119,8 +131,12 @@ class Update:
         return report | {"lr": self._peaks[0][0]["lr"]}
 
     def kept_weights(self, part: str) -> dict[str, Tensor]:
-        """The weights to keep of a submodule, on the CPU: averaged where there is an average."""
-        state = self.average.tensors if self.average else self.model.state_dict()
+        """The weights to keep of a submodule, on the CPU: averaged where there is an average.
+
+        Called by all ranks together; only the first one gets shares put together.
+        """
+        average = self.average
+        state = average.tensors if average is not None else self.placement.whole_weights()
         prefix = f"{part}."
         return {
             name.removeprefix(prefix): value.cpu()
@@ -129,8 +145,18 @@ class Update:
         }
 
     def tensors(self) -> dict[str, Tensor]:
-        """All state that is the same on all ranks, for a checkpoint."""
-        found = {f"model.{key}": value for key, value in self.model.state_dict().items()}
+        """All state that is the same on all ranks, for a checkpoint.
+
+        Not the parameters that are not trained: those come from where the run began.
+        """
+        if self.placement.is_sharded:
+            return {}
+        left_out = self._not_kept()
+        found = {
+            f"model.{key}": value
+            for key, value in self.model.state_dict().items()
+            if key not in left_out
+        }
         saved = optimizer_tensors(self.optimizers, self.model)
         found |= {f"optimizer.{key}": value for key, value in saved.items()}
         if self.average is not None:
@@ -138,9 +164,9 @@ class Update:
         return found
 
     def rows(self) -> dict[str, Tensor]:
-        """The state of the classes that this rank owns."""
+        """The state that this rank alone holds: its classes, or its share of the weights."""
         if self.head is None:
-            return {}
+            return self.placement.rows()
         return self.head.head.export_rows() | self.head.optimizer.export_rows()
 
     def values(self) -> dict[str, Any]:
@@ -149,12 +175,21 @@ class Update:
         return {"scaler": None if scaler is None else scaler.state_dict()}
 
     def load(self, checkpoint: Checkpoint) -> None:
-        """Go on from a checkpoint, which may have been written by other ranks."""
+        """Go on from a checkpoint. Other ranks may have written it, unless it holds shares."""
+        if self.placement.is_sharded:
+            rows = checkpoint.own_rows(
+                self.accelerator.process_index, self.accelerator.num_processes
+            )
+            self.placement.load_rows(rows)
+            return
         parts: dict[str, dict[str, Tensor]] = {"model": {}, "optimizer": {}, "average": {}}
         for key, value in checkpoint.tensors().items():
             kind, _, name = key.partition(".")
             parts[kind][name] = value
-        self.model.load_state_dict(parts["model"])
+        left_out = self._not_kept()
+        state = self.model.state_dict()
+        here = {name: value for name, value in state.items() if name in left_out}
+        self.model.load_state_dict({**here, **parts["model"]})
         load_optimizer_tensors(self.optimizers, self.model, parts["optimizer"])
         if self.average is not None:
             for name, value in parts["average"].items():
@@ -177,7 +212,7 @@ class Update:
         everywhere = float(self._mean(here.to(self.accelerator.device)))  # a rank has, on average
         totals: dict[str, Tensor] = {}
         for number, part in enumerate(parts):
-            with self._synchronised(is_last=number == len(parts) - 1):
+            with self.placement.part(is_last=number == len(parts) - 1):
                 share = part.weight / max(everywhere, 1e-9)
                 losses = self._forward(part, step, number)
                 self._check_finite("loss", float(self._mean(losses["loss"].detach())))
@@ -203,13 +238,13 @@ class Update:
         assert leaf.grad is not None
         grads = leaf.grad.split([len(part) for part in embedded])
         for number, (part, grad) in enumerate(zip(parts, grads, strict=True)):
-            with self._synchronised(is_last=number == len(parts) - 1):
+            with self.placement.part(is_last=number == len(parts) - 1):
                 again = embedded[0] if len(parts) == 1 else self._forward(part, step, number)
                 self.accelerator.backward((again * grad).sum())
         return {"loss": loss.item()}
 
     def _clip(self) -> dict[str, float]:
-        norm = float(self.accelerator.clip_grad_norm_(self.model.parameters(), self.clip))
+        norm = self.placement.clip(self.clip)
         norms = {"grad_norm": norm}
         if self.head is not None:
             norms["head_grad_norm"] = float(self.head.head.clip_grad_norm_(self.head.clip))
@@ -224,9 +259,10 @@ class Update:
         mean: Tensor = self.accelerator.reduce(value, reduction="mean")
         return mean
 
-    def _synchronised(self, *, is_last: bool) -> contextlib.AbstractContextManager[None]:
-        """Gradients are summed over ranks once, with the last part."""
-        return contextlib.nullcontext() if is_last else self.accelerator.no_sync(self._wrapped)
+    def _not_kept(self) -> set[str]:
+        """Names of the parameters that are not trained, and second names of those that have two."""
+        names = {name for name, _ in self.model.named_parameters(remove_duplicate=False)}
+        return names - {name for name, p in self.model.named_parameters() if p.requires_grad}
 
     def _check_finite(self, name: str, value: float) -> None:
         if not math.isfinite(value):

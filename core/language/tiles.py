@@ -30,6 +30,14 @@ class Tiles:
     """(columns, rows) of the T tiles, row by row; None where the base is all."""
     is_video: bool = False
     """Whether the tokens of each frame are pooled 2 x 2."""
+    seen: Tensor | None = None
+    """(1 + T, P, tower width): what the tower said of the tiles, where that was kept; then `pixels`
+    are not looked at again.
+    """
+
+    def __len__(self) -> int:
+        """How many tiles, the base among them."""
+        return len(self.pixels if self.seen is None else self.seen)
 
 
 def cut_images(images: Sequence[ImageSource], config: VlmConfig) -> list[Tiles]:

@@ -6,7 +6,7 @@ reading and writing weights in `loading.py`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
@@ -82,18 +82,30 @@ class VisionLanguageModel(nn.Module):
         """
         if not tiles:
             return []
-        patch = self.tower.embedding.patch.weight
-        pixels = torch.cat([own.pixels for own in tiles]).to(patch.device, patch.dtype)
-        is_trained = any(parameter.requires_grad for parameter in self.tower.parameters())
-        with torch.set_grad_enabled(is_trained and torch.is_grad_enabled()):
-            tokens = self.tower.hidden_state(pixels, self.config.hidden_layer)
-        patches = tokens[:, self.config.tower.num_prefix_tokens :]  # (tiles, P, tower width)
+        patches = torch.cat(self.look(tiles))  # (tiles, P, tower width)
         features = self.projector(patches.to(next(self.projector.parameters()).dtype))
-        each = features.split([len(own.pixels) for own in tiles])
+        each = features.split([len(own) for own in tiles])
         return [
             merge_tiles(part, own, self.config, self.newline)
             for part, own in zip(each, tiles, strict=True)
         ]
+
+    def look(self, tiles: Sequence[Tiles]) -> list[Tensor]:
+        """What the tower says of each picture's tiles: (1 + T, P, tower width).
+
+        In one pass, but for what the tiles say themselves (`Tiles.seen`).
+        """
+        patch = self.tower.embedding.patch.weight
+        new = [own.pixels for own in tiles if own.seen is None]
+        looked: Iterator[Tensor] = iter(())
+        if new:
+            pixels = torch.cat(new).to(patch.device, patch.dtype)
+            is_trained = any(parameter.requires_grad for parameter in self.tower.parameters())
+            with torch.set_grad_enabled(is_trained and torch.is_grad_enabled()):
+                tokens = self.tower.hidden_state(pixels, self.config.hidden_layer)
+            patches = tokens[:, self.config.tower.num_prefix_tokens :]
+            looked = iter(patches.split([len(own) for own in new]))
+        return [next(looked) if own.seen is None else own.seen.to(patch.device) for own in tiles]
 
     def embed(self, ids: Tensor, images: Sequence[Tensor] = ()) -> Tensor:
         """The tokens that the decoder takes, pictures in their places: (L,), (N_i, D) -> (L', D).

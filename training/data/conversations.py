@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from mlcd.core.images import ImageSource
+from mlcd.core.language.messages import Message, content_parts, read_messages
 
 PLACEHOLDER = "<image>"
 _ROLES = {"human": "user", "user": "user", "gpt": "assistant", "assistant": "assistant",
@@ -36,8 +37,8 @@ class Conversation:
 
     name: str
     """Where it comes from, for messages: file and line, and its id."""
-    messages: Sequence[Mapping[str, Any]]
-    """As the chat templates take them; a part `{"type": "image"}` is the place of a picture."""
+    messages: Sequence[Message]
+    """As the chat templates take them, with places for the pictures."""
     pictures: Sequence[ImageSource | Video] = ()
     """One for each place, in order."""
     keys: Sequence[str] = ()
@@ -62,9 +63,13 @@ def read_item(item: Any, *, name: str, images: Path | None) -> Conversation:
     if not isinstance(turns, list) or not turns:
         raise ConversationError(f"{name}: expected a list `conversations` of turns, got {turns!r}")
     messages = [_message(turn, name) for turn in turns]
+    try:
+        read = read_messages(messages)
+    except ValueError as error:
+        raise ConversationError(f"{name}: {error}") from error
     if all(message["role"] != "assistant" for message in messages):
         raise ConversationError(f"{name}: no turn is from gpt: there is nothing to learn")
-    places = sum(_is_place(part) for message in messages for part in message["content"])
+    places = sum(turn.num_pictures for turn in read)
     pictures = _pictures(item, places, name)
     if places != len(pictures):
         raise ConversationError(
@@ -81,7 +86,7 @@ def read_item(item: Any, *, name: str, images: Path | None) -> Conversation:
     )
 
 
-def _message(turn: Any, name: str) -> dict[str, Any]:
+def _message(turn: Any, name: str) -> Message:
     if not isinstance(turn, Mapping):
         raise ConversationError(f"{name}: expected a turn as an object, got {turn!r}")
     said = turn.get("from", turn.get("role"))
@@ -93,21 +98,11 @@ def _message(turn: Any, name: str) -> dict[str, Any]:
     return {"role": _ROLES[said], "content": _content(text)}
 
 
-def _content(text: str) -> list[dict[str, str]]:
+def _content(text: str) -> list[dict[str, Any]]:
     """Text and places of pictures; a single place goes to the front, as the published code does."""
     if text.count(PLACEHOLDER) == 1 and not text.startswith(PLACEHOLDER):
         text = f"{PLACEHOLDER}\n{text.replace(PLACEHOLDER, '').strip()}".strip()
-    content: list[dict[str, str]] = []
-    for number, words in enumerate(text.split(PLACEHOLDER)):
-        if number:
-            content.append({"type": "image"})
-        if words:
-            content.append({"type": "text", "text": words})
-    return content
-
-
-def _is_place(part: Mapping[str, str]) -> bool:
-    return part["type"] == "image"
+    return content_parts(text)
 
 
 def _pictures(item: Mapping[str, Any], places: int, name: str) -> list[str | Video]:
