@@ -53,16 +53,19 @@ def all_things() -> tuple[Thing, ...]:
     return tuple(Thing(**entry) for entry in json.loads(_archive().read("things.json")))
 
 
+@cache
 def scene_things() -> tuple[Thing, ...]:
     """The 849 things that scenes are made of (no signs, faces or people)."""
     return tuple(thing for thing in all_things() if not thing.is_sign)
 
 
+@cache
 def test_things() -> tuple[Thing, ...]:
     """The 424 things that are kept for tests."""
     return tuple(thing for thing in all_things() if thing.is_test)
 
 
+@cache
 def training_things() -> tuple[Thing, ...]:
     """The 1,428 things and signs that training may see."""
     return tuple(thing for thing in all_things() if not thing.is_test)
