@@ -187,7 +187,7 @@ def run(
     )  # fmt: skip
     recipe = PretrainRecipe(
         tower=tower, loss=setting.loss, batch_size=128, epochs=steps * 128 / len(features),
-        lr=1e-3, betas=(0.9, 0.98), num_labels=setting.labels, sample_rate=setting.rate,
+        lr=1e-3, matrix_lr=0.02, betas=(0.9, 0.98), num_labels=setting.labels, sample_rate=setting.rate,
         head_weight_decay=0.0, schedule="cosine", warmup_share=0.06, clip=1.0, is_small=True,
         seed=seed,
     )  # fmt: skip
@@ -247,7 +247,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("-o", "--output", type=Path, required=True)
     parser.add_argument("--features", type=Path)
-    parser.add_argument("--steps", type=int, default=400)
+    parser.add_argument("--steps", type=int, default=600)
     parser.add_argument("--table", action="store_true", help="print what is done, do nothing")
     arguments = parser.parse_args()
     arguments.output.mkdir(parents=True, exist_ok=True)
