@@ -9,16 +9,15 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from tyro.conf import Positional, arg
 
+from mlcd.cli.diagnosis import diagnosis_json, diagnosis_lines
 from mlcd.cli.output import note, print_json, shown
 from mlcd.cli.verbs import run_verb
 
 if TYPE_CHECKING:
     from mlcd.core.towers import TowerConfig, VisionTower
-    from mlcd.core.towers.doctor import Diagnosis
 
 DEFAULT_TOWER = "things-tiny"
 MOST_LISTED = 50  # unreadable pictures named on the terminal; --json names all
-MOST_KEYS = 8  # of a kind named on the terminal; --json names all
 
 Tower = Annotated[str, Positional, arg(metavar="NAME")]
 Folder = Annotated[Path, arg(aliases=["-o"], metavar="FOLDER")]
@@ -71,10 +70,13 @@ def check(tower: Tower, image_size: int | None = None, json: bool = False) -> in
     from mlcd.core.towers.doctor import diagnose
 
     found = diagnose(find_model(tower), image_size=image_size)
+    config = found.config
     if json:
-        print_json({"tower": tower, **_diagnosis_json(found)})
+        architecture = None if config is None else config.to_dict() | _facts(config)
+        print_json({"tower": tower, **diagnosis_json(found, architecture)})
     else:
-        print("\n".join(_diagnosis_lines(tower, found)))
+        shape = None if config is None else _shape(config)
+        print("\n".join(diagnosis_lines(tower, found, shape)))
     return 0 if found.is_sound else 1
 
 
@@ -244,6 +246,14 @@ def _words(config: TowerConfig) -> str:
     )
 
 
+def _shape(config: TowerConfig) -> str:
+    rows, columns = config.grid
+    return (
+        f"image size {config.image_size}, {rows}x{columns} patches of {config.patch_size}; "
+        f"{config.depth} blocks of width {config.width}; embedding of {config.output_dim}"
+    )
+
+
 def _table(towers: dict[str, TowerConfig]) -> list[str]:
     head = ("name", "form", "parameters", "image", "patch", "embedding")
     rows = [
@@ -257,43 +267,3 @@ def _table(towers: dict[str, TowerConfig]) -> list[str]:
         + "".join(f"  {cell:>{width}}" for cell, width in zip(row[2:], widths[2:], strict=True))
         for row in (head, *rows)
     ]
-
-
-def _diagnosis_json(found: Diagnosis) -> dict[str, Any]:
-    config = found.config
-    return {
-        "path": str(found.path),
-        "is_sound": found.is_sound,
-        "description": found.description,
-        "parameters_in_file": found.parameters,
-        "dtypes": list(found.dtypes),
-        "architecture": None if config is None else config.to_dict() | _facts(config),
-        "missing": list(found.keys.missing),
-        "unexpected": list(found.keys.unexpected),
-        "misshapen": [
-            {"key": key, "expected": list(expected), "found": list(shape)}
-            for key, expected, shape in found.keys.misshapen
-        ],
-        "problems": list(found.problems),
-        "causes": list(found.causes),
-        "notes": list(found.notes),
-    }
-
-
-def _diagnosis_lines(tower: str, found: Diagnosis) -> list[str]:
-    lines = [f"{shown(tower)}: {found.description}"]
-    if found.parameters is not None:
-        types = " and ".join(found.dtypes) or "no floating weights"
-        lines.append(f"  {found.parameters:,} parameters in {types}")
-    if config := found.config:
-        rows, columns = config.grid
-        lines.append(
-            f"  image size {config.image_size}, {rows}x{columns} patches of {config.patch_size}; "
-            f"{config.depth} blocks of width {config.width}; embedding of {config.output_dim}"
-        )
-    lines += [f"  wrong: {shown(line)}" for line in found.problems]
-    lines += [f"  likely: {shown(line)}" for line in found.causes]
-    lines += [f"  note: {shown(line)}" for line in found.notes]
-    if found.is_sound:
-        lines.append("  sound: the weights are exactly those of the architecture")
-    return lines

@@ -5,11 +5,12 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeAlias
 
-from mlcd.core.checkpoint import KeyReport, read_dtypes, read_shapes
+from mlcd.core import diagnosis
+from mlcd.core.checkpoint import read_shapes
+from mlcd.core.diagnosis import float_types
 from mlcd.core.towers import huggingface
 from mlcd.core.towers.causes import causes_of_keys, causes_of_report, count_parameters
 from mlcd.core.towers.config import TowerConfig
@@ -18,34 +19,8 @@ from mlcd.core.towers.file_causes import causes_of_path
 from mlcd.core.towers.naming import NATIVE_ROPE2D
 from mlcd.core.towers.upstream import DEFAULT_ROPE2D_SIZE
 
-_CLEAN = KeyReport(missing=(), unexpected=(), misshapen=())
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Diagnosis:
-    """What `diagnose` found."""
-
-    path: Path
-    description: str
-    """What it is, in words."""
-    config: TowerConfig | None = None
-    """None when the architecture cannot be told."""
-    parameters: int | None = None
-    """Trained numbers in the file; None when it cannot be read."""
-    dtypes: tuple[str, ...] = ()
-    """Number types of the floating weights, the most frequent first."""
-    keys: KeyReport = _CLEAN
-    problems: tuple[str, ...] = ()
-    """What is wrong; empty for a tower that loads."""
-    causes: tuple[str, ...] = ()
-    """The likely causes, and what to do."""
-    notes: tuple[str, ...] = ()
-    """What is not wrong but good to know."""
-
-    @property
-    def is_sound(self) -> bool:
-        """Whether `load_tower` takes it."""
-        return not self.problems
+Diagnosis: TypeAlias = diagnosis.Diagnosis[TowerConfig]
+"""What `diagnose` finds."""
 
 
 def diagnose(path: str | Path, *, image_size: int | None = None) -> Diagnosis:
@@ -66,7 +41,7 @@ def diagnose(path: str | Path, *, image_size: int | None = None) -> Diagnosis:
         description=source.description,
         config=source.config,
         parameters=count_parameters(source.shapes),
-        dtypes=_float_types(path),
+        dtypes=float_types([path]),
         keys=report,
         problems=tuple(problems),
         causes=tuple(causes_of_report(source, report)),
@@ -86,7 +61,7 @@ def _unrecognised(path: Path, error: Exception) -> Diagnosis:
     kind = "a folder" if path.is_dir() else "a file"
     try:
         shapes = read_shapes(path)
-        dtypes = _float_types(path)
+        dtypes = float_types([path])
         causes = (path.is_dir() and causes_of_path(path)) or causes_of_keys(shapes)
     except (ValueError, OSError) as unreadable:
         if (said := " ".join(str(unreadable).split())) not in problem and path.is_file():
@@ -112,11 +87,6 @@ def _causes_of_unreadable(path: Path) -> list[str]:
         return causes_of_path(path)
     except OSError as error:  # for instance no permission to list the folder
         return [f"{error.filename}: {error.strerror}"]
-
-
-def _float_types(path: Path) -> tuple[str, ...]:
-    counts = Counter(name for name in read_dtypes(path).values() if "float" in name)
-    return tuple(name for name, _ in counts.most_common())
 
 
 def _preprocess_problems(source: Source) -> list[str]:
