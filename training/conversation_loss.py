@@ -92,9 +92,10 @@ def sharding_units(vlm: VisionLanguageModel) -> list[nn.Module]:
 def save_memory(vlm: VisionLanguageModel) -> None:
     """Keep only what enters each block, and compute the rest again for the backward pass."""
     vlm.tower.recomputes_blocks = any(each.requires_grad for each in vlm.tower.parameters())
-    vlm.language.gradient_checkpointing_enable(
-        gradient_checkpointing_kwargs={"use_reentrant": False}
-    )
+    language = vlm.language  # Transformers is about to change the name
+    name = "activation_checkpointing_enable"
+    enable = getattr(language, name, None) or language.gradient_checkpointing_enable
+    enable({"use_reentrant": False})
 
 
 def trained_parts(rates: PartRates) -> Iterator[str]:

@@ -120,11 +120,13 @@ class VisionLanguageModel(nn.Module):
         labels: Tensor | None,
         images: Sequence[Tensor],
         max_length: int | None = None,
+        *,
+        words: Tensor | None = None,
     ) -> tuple[Tensor, Tensor | None]:
         """As `embed`, with labels, which ignore the pictures: (L,) -> (L', D), (L',).
 
         What lies past `max_length` is cut off; a picture that does not fit goes as a whole, and
-        what follows it.
+        what follows it. `words`: the embeddings of `ids`, (L, D), where they were looked up.
         """
         ids = ids.to(self.device)
         places = (ids == IMAGE_TOKEN).nonzero().flatten().tolist()
@@ -133,7 +135,8 @@ class VisionLanguageModel(nn.Module):
                 f"{len(places)} placeholders for {len(images)} pictures: expected one for each; "
                 "add what is missing or leave out what is too much"
             )
-        words = self.language.get_input_embeddings()(ids.clamp(min=0))  # (L, D)
+        if words is None:
+            words = self._look_up(ids)
         parts: list[Tensor] = []
         part_labels: list[Tensor] = []
         start = 0
@@ -156,16 +159,20 @@ class VisionLanguageModel(nn.Module):
         The loss is the mean over all tokens of the batch that are learned. Only their logits are
         made, unless `with_logits` asks for all: a long sequence times a vocabulary is more than
         the model. In training a batch without pictures passes a black tile through the tower and
-        takes nothing from it, so that each process of a distributed run does the same work.
+        takes nothing from it: the processes of a distributed run, whose weights may be spread, have
+        to use each part of the model equally often and in the same order.
         """
         tiles = [own for sample in samples for own in sample.tiles]
         features = iter(self.encode(tiles))
+        nothing = 0 * self._look_at_nothing() if self.training and not tiles else None
+        all_words = self._look_up(torch.cat([sample.ids for sample in samples]))
+        each = all_words.split([len(sample.ids) for sample in samples])
         merged: list[Tensor] = []
         targets: list[Tensor] = []
-        for sample in samples:
+        for sample, words in zip(samples, each, strict=True):
             images = [next(features) for _ in sample.tiles]
             embeddings, labels = self.insert_images(
-                sample.ids, sample.labels, images, self.config.max_length
+                sample.ids, sample.labels, images, self.config.max_length, words=words
             )
             merged.append(embeddings)
             targets += [] if labels is None else [labels]
@@ -174,8 +181,8 @@ class VisionLanguageModel(nn.Module):
                 f"{len(targets)} of {len(samples)} samples have labels: expected all or none"
             )
         embeddings = pad_sequence(merged, batch_first=True)  # (B, L', D)
-        if self.training and not tiles:
-            embeddings = embeddings + 0 * self._look_at_nothing()
+        if nothing is not None:
+            embeddings = embeddings + nothing
         hidden = self.language.model(
             inputs_embeds=embeddings, attention_mask=self._mask(merged), use_cache=False
         ).last_hidden_state
@@ -191,6 +198,11 @@ class VisionLanguageModel(nn.Module):
         total = cross_entropy(predicted.float(), following[is_learned], reduction="sum")
         num_labels = int(is_learned.sum())
         return VlmOutput(total / max(num_labels, 1), num_labels, hidden, padded, logits)
+
+    def _look_up(self, ids: Tensor) -> Tensor:
+        """The embeddings of token ids, any in the places of pictures: (L,) -> (L, D)."""
+        words: Tensor = self.language.get_input_embeddings()(ids.to(self.device).clamp(min=0))
+        return words
 
     def _mask(self, rows: Sequence[Tensor]) -> Tensor | None:
         """(B, L') of ones and zeros; None where no row is padded, which is faster."""

@@ -251,6 +251,8 @@ def _json_array(file: Path) -> Iterator[_Item]:
         line, counted = line + text.count("\n", counted, position), position
         yield _Item(text=text[position:end], place=f"{file}, line {line}")
         position = following
+    if text[position + 1 :].strip():
+        raise ConversationError(f"{file}: text after the end of the list of conversations")
 
 
 def _past_blanks(text: str, position: int) -> int:

@@ -34,6 +34,7 @@ class FullyShared:
     """Weights in float32 shares; each unit is put together, in `precision`, while it is used."""
 
     is_sharded = True
+    is_zero = False
 
     def __init__(
         self, accelerator: Accelerator, settings: Mapping[str, Any], *, precision: Precision

@@ -20,6 +20,8 @@ class Placement(Protocol):
     accelerator: Accelerator
     is_sharded: bool
     """Whether a rank holds only a share of the weights or of what the optimizers remember."""
+    is_zero: bool
+    """Whether it is DeepSpeed that holds them, which keeps float32 copies of half precision."""
 
     def spread(self, model: nn.Module, units: Sequence[nn.Module], /) -> None:
         """Place the weights, before optimizers are made of them. `units` are used one by one."""
@@ -53,7 +55,7 @@ class Placement(Protocol):
 class Replicated:
     """A copy of the weights on every rank: one process, or `DistributedDataParallel`."""
 
-    is_sharded = False
+    is_sharded = is_zero = False
 
     def __init__(self, accelerator: Accelerator) -> None:
         self.accelerator = accelerator

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 class Zero:
     """A model inside of a DeepSpeed engine, which also clips and steps."""
 
-    is_sharded = True
+    is_sharded = is_zero = True
 
     def __init__(self, accelerator: Accelerator) -> None:
         self.accelerator = accelerator
