@@ -37,11 +37,11 @@ from transformers import CLIPVisionModel, MLCDVisionModel
 
 import mlcd.assets
 from mlcd.core.images import ImageError, list_images, read_image
+from mlcd.core.int8_linear import activation_levels
 from mlcd.core.ordered import available_cores
 from mlcd.core.towers import TowerConfig, VisionTower, load_tower, presets
 from mlcd.core.towers.huggingface import export_huggingface
 from mlcd.core.towers.int8 import quantize_int8
-from mlcd.core.towers.int8_linear import activation_levels
 
 Job = Callable[[], Tensor]
 THEIRS, OURS, INT8 = "Transformers", "ours", "ours, int8"

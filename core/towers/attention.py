@@ -22,7 +22,7 @@ from torch.nn.functional import scaled_dot_product_attention
 
 from mlcd.core.optional import require
 from mlcd.core.towers.rope import Rotation, rotate, rotate_into
-from mlcd.core.towers.workspace import Workspace, add_linear, apply_linear
+from mlcd.core.workspace import Workspace, add_linear, apply_linear
 
 
 @dataclass(frozen=True, slots=True)

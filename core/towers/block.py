@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from mlcd.core.towers.attention import Run, SelfAttention, split_rows
 from mlcd.core.towers.config import Activation, TowerConfig
-from mlcd.core.towers.workspace import Workspace, add_linear, apply_linear
+from mlcd.core.workspace import Workspace, add_linear, apply_linear
 
 _QUICK_GELU_SLOPE = 1.702
 _ROWS = 1024

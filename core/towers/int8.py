@@ -1,6 +1,6 @@
 """A tower whose blocks multiply in 8-bit whole numbers: faster on a CPU, a little less exact.
 
-It is made from a loaded tower when it is wanted, and never saved. How is in `int8_linear.py`.
+It is made from a loaded tower when it is wanted, and never saved. How is in `core/int8_linear.py`.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from copy import deepcopy
 import torch
 from torch import nn
 
+from mlcd.core.int8_linear import Int8Linear
 from mlcd.core.towers.block import Block
-from mlcd.core.towers.int8_linear import Int8Linear
 from mlcd.core.towers.vit import VisionTower
 
 NOTE = " in int8"

@@ -24,7 +24,7 @@ from mlcd.core.towers.head import UnicomHead
 from mlcd.core.towers.packing import group_by_size
 from mlcd.core.towers.patches import PatchEmbedding, zoom_linear
 from mlcd.core.towers.rope import Grid, RotaryPosition
-from mlcd.core.towers.workspace import workspace_for
+from mlcd.core.workspace import workspace_for
 
 
 @dataclass(frozen=True, slots=True)

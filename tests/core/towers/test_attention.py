@@ -13,7 +13,7 @@ from torch import Tensor
 from mlcd.core.towers import attention
 from mlcd.core.towers.attention import Run, SelfAttention, can_use_flash_attention
 from mlcd.core.towers.config import Form
-from mlcd.core.towers.workspace import Workspace
+from mlcd.core.workspace import Workspace
 
 RUNS = [Run(2, 5), Run(1, 7), Run(3, 2)]
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from mlcd.core.towers.attention import Run
 from mlcd.core.towers.block import Block, Mlp
 from mlcd.core.towers.config import Activation
-from mlcd.core.towers.workspace import Workspace
+from mlcd.core.workspace import Workspace
 
 
 def tanh_gelu(x: float) -> float:

@@ -14,11 +14,11 @@ from torch import Tensor, nn
 
 import mlcd.assets
 from mlcd.core.images import list_images
+from mlcd.core.int8_linear import Int8Linear, activation_levels
 from mlcd.core.towers import VisionTower, load_tower, save_tower
 from mlcd.core.towers.config import Form
 from mlcd.core.towers.huggingface import export_huggingface
 from mlcd.core.towers.int8 import quantize_int8
-from mlcd.core.towers.int8_linear import Int8Linear, activation_levels
 
 
 def by_hand(layer: nn.Linear, rows: Tensor) -> NDArray[np.float64]:
@@ -162,7 +162,7 @@ def test_gradients_are_refused_in_words() -> None:
     int8 = quantize_int8(random_tower("clip"))
     assert not any(parameter.requires_grad for parameter in int8.parameters())
     pixels = noise(1, 3, 32, 32).requires_grad_()
-    with pytest.raises(ValueError, match="gives no gradients: train the tower"):
+    with pytest.raises(ValueError, match="gives no gradients: train the model"):
         int8(pixels)
     with torch.no_grad():
         int8(pixels)

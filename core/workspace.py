@@ -13,7 +13,7 @@ from typing import TypeGuard
 import torch
 from torch import Tensor, nn
 
-from mlcd.core.towers.int8_linear import Int8Linear
+from mlcd.core.int8_linear import Int8Linear
 
 _CACHED_NUMBERS = 2**18
 """Float32 numbers that a core's own cache surely holds between two passes over them: 1 MB."""

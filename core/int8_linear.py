@@ -1,8 +1,8 @@
 """A linear layer that multiplies in 8-bit whole numbers, on the CPU, for inference.
 
 The weights are quantised once, symmetrically and for each output channel; the rows that come in
-each time, over their own range. So no row depends on its neighbours: a picture has one embedding,
-whatever batch or pack it is in, and a token with huge values spoils no other. (A scale for the
+each time, over their own range. So no row depends on its neighbours: a picture has one embedding
+and a question one answer, whatever batch they are in, and a token with huge values spoils no other. (A scale for the
 whole matrix, as in torch's dynamic quantisation, is as fast and less exact on both counts.)
 """
 
@@ -93,12 +93,12 @@ class Int8Linear(nn.Module):
     def _check(self, rows: Tensor) -> None:
         if rows.device.type != "cpu" or self.weight.device.type != "cpu":
             raise ValueError(
-                f"int8 towers compute on the CPU alone, and here are rows on {rows.device} and "
-                f"weights on {self.weight.device}; use the tower that it was made from"
+                f"int8 layers compute on the CPU alone, and here are rows on {rows.device} and "
+                f"weights on {self.weight.device}; use the model that they were made from"
             )
         if rows.requires_grad and torch.is_grad_enabled():
             raise ValueError(
-                "an int8 tower gives no gradients: train the tower that it was made from and "
+                "an int8 model gives no gradients: train the model that it was made from and "
                 "quantise it again, or compute under torch.no_grad()"
             )
 

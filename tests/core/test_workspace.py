@@ -8,7 +8,7 @@ from tests.core.towers.toy_towers import FORMS, difference, noise, random_tower
 from torch import nn
 
 from mlcd.core.towers.config import Form
-from mlcd.core.towers.workspace import Workspace, add_linear, apply_linear, is_plain, workspace_for
+from mlcd.core.workspace import Workspace, add_linear, apply_linear, is_plain, workspace_for
 
 
 def test_a_buffer_is_reused_and_grows() -> None:
