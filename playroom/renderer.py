@@ -14,6 +14,7 @@ from mlcd.core.images import Image as Picture
 from mlcd.playroom.grounds import Canvas, paint_ground
 from mlcd.playroom.scenes import Light, PlacedThing, Scene
 from mlcd.playroom.things import Style, Thing, sprite
+from mlcd.playroom.tints import middle_luminance, tinted
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -23,6 +24,8 @@ class VisibleThing:
     placed: PlacedThing
     mask: NDArray[np.bool_]
     """(H, W): the pixels where it is seen."""
+    whole: NDArray[np.bool_]
+    """(H, W): the pixels where it would be seen if nothing hid it."""
 
     @property
     def box(self) -> tuple[float, float, float, float] | None:
@@ -47,22 +50,28 @@ def render(scene: Scene, width: int, height: int) -> RenderedScene:
         raise ValueError(f"a picture needs at least 1x1 pixels, got {width}x{height}")
     canvas = paint_ground(scene.ground, width, height)
     masks = [np.zeros((height, width), np.bool_) for _ in scene.things]
+    wholes = [np.zeros((height, width), np.bool_) for _ in scene.things]
     for index in sorted(range(len(scene.things)), key=lambda i: scene.things[i].layer):
-        _draw(scene.things[index], canvas, masks, index)
+        _draw(scene.things[index], canvas, wholes[index])
+        for mask in masks:
+            mask &= ~wholes[index]
+        masks[index] |= wholes[index]
     canvas = _light(canvas, scene.light, scene.seed)
     image = np.clip(canvas + 0.5, 0, 255).astype(np.uint8)
     if scene.blur > 0:
         blur = ImageFilter.GaussianBlur(scene.blur * min(width, height))
         image = np.asarray(Image.fromarray(image).filter(blur))
-    visible = zip(scene.things, masks, strict=True)
+    drawn = zip(scene.things, masks, wholes, strict=True)
     return RenderedScene(
         image=image,
-        things=tuple(VisibleThing(placed=placed, mask=mask) for placed, mask in visible),
+        things=tuple(
+            VisibleThing(placed=placed, mask=mask, whole=whole) for placed, mask, whole in drawn
+        ),
     )
 
 
-def _draw(placed: PlacedThing, canvas: Canvas, masks: list[NDArray[np.bool_]], index: int) -> None:
-    """Blend one thing into the canvas, and keep what is seen of it and of those below."""
+def _draw(placed: PlacedThing, canvas: Canvas, whole: NDArray[np.bool_]) -> None:
+    """Blend one thing into the canvas and mark where it is drawn, `whole` (H, W)."""
     height, width = canvas.shape[:2]
     side = placed.size * min(width, height)
     center_x, center_y = placed.center[0] * width, placed.center[1] * height
@@ -87,12 +96,11 @@ def _draw(placed: PlacedThing, canvas: Canvas, masks: list[NDArray[np.bool_]], i
     colour, alpha = patch[..., :3], patch[..., 3:] / 255
     if placed.hue_shift:
         colour = colour @ _hue_rotation(placed.hue_shift)
+    if placed.tint is not None:
+        colour = tinted(colour, placed.tint, middle_luminance(placed.thing, placed.style))
     region = canvas[top:bottom, left:right]
     region += alpha * (colour - region)
-    covered = alpha[..., 0] > 0.5
-    for mask in masks:
-        mask[top:bottom, left:right] &= ~covered
-    masks[index][top:bottom, left:right] |= covered
+    whole[top:bottom, left:right] = alpha[..., 0] > 0.5
 
 
 def _halvings(placed: PlacedThing, side: float) -> int:

@@ -70,6 +70,8 @@ class PlacedThing:
     """Its width over its height, beyond its own, at the same area."""
     hue_shift: float = 0.0
     """Turns of the colour circle: 0 leaves its own colours, 0.5 gives their opposites."""
+    tint: Colour | None = None
+    """The one colour that it is drawn in, from dark to light; its own colours when left out."""
     layer: int = 0
     """Higher layers hide lower ones; equal ones are drawn in the order of the scene."""
 
