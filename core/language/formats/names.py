@@ -129,14 +129,13 @@ def _with_and_without(names: VlmNames) -> tuple[VlmNames, VlmNames]:
 
 
 def _count_explained(names: VlmNames, keys: list[str]) -> int:
-    """How many keys begin as one of the parts does; a longer prefix of the tower counts more, since
-    the shorter one begins every name that the longer one does.
+    """How many keys begin as one of the parts does, the tower's with what follows the prefix: the
+    shorter prefix begins every name that the longer one does.
     """
     parts = (*(f"{module}." for module in names.projector), names.newline, names.body, names.head)
-    tower = [key.removeprefix(names.tower) for key in keys if key.startswith(names.tower)]
-    exact = sum(name.startswith(_TOWER_NAMES) for name in tower)
-    rest = [key for key in keys if not key.startswith(names.tower)]
-    return exact + sum(key.startswith(parts) for key in rest)
+    tower = tuple(names.tower + name for name in _TOWER_NAMES)
+    return sum(key.startswith(tower if _OF_TOWER in key else parts) for key in keys)
 
 
+_OF_TOWER = "vision_tower."
 _TOWER_NAMES = ("embeddings.", "encoder.", "pre_layrnorm.", "post_layernorm.", "class_pos_emb")
