@@ -2,8 +2,9 @@
 
 The weights are quantised once, symmetrically and for each output channel; the rows that come in
 each time, over their own range. So no row depends on its neighbours: a picture has one embedding
-and a question one answer, whatever batch they are in, and a token with huge values spoils no other. (A scale for the
-whole matrix, as in torch's dynamic quantisation, is as fast and less exact on both counts.)
+and a question one answer, whatever batch they are in, and a token with huge values spoils no other.
+(A scale for the whole matrix, as in torch's dynamic quantisation, is as fast and less exact on both
+counts.)
 """
 
 from __future__ import annotations
