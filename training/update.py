@@ -97,8 +97,7 @@ class Update:
         self.seed = seed
         self.placement = placement
         self._wrapped, self._steppers = placement.prepare(model, self.optimizers)
-        everyone = [*self.optimizers, *([head.optimizer] if head else [])]
-        self._peaks = [(group, group["lr"]) for each in everyone for group in each.param_groups]
+        self._peaks = [group["lr"] for group in self._groups()]
         self.average = None if average_decay is None else WeightAverage(model, decay=average_decay)
 
     def __call__(self, batch: Batch, step: int) -> dict[str, float]:
@@ -107,7 +106,7 @@ class Update:
         `NotFiniteError` before anything is changed.
         """
         share = self.schedule(step)
-        for group, peak in self._peaks:
+        for group, peak in zip(self._groups(), self._peaks, strict=True):
             group["lr"] = peak * share
         for stepper in self._steppers:
             stepper.zero_grad(set_to_none=True)
@@ -128,7 +127,7 @@ class Update:
                 self.head.optimizer.step()
             if self.average is not None:
                 self.average.update(self.model, step)
-        return report | {"lr": self._peaks[0][0]["lr"]}
+        return report | {"lr": self._groups()[0]["lr"]}
 
     def kept_weights(self, part: str) -> dict[str, Tensor]:
         """The weights to keep of a submodule, on the CPU: averaged where there is an average.
@@ -258,6 +257,11 @@ class Update:
         """Over ranks."""
         mean: Tensor = self.accelerator.reduce(value, reduction="mean")
         return mean
+
+    def _groups(self) -> list[dict[str, Any]]:
+        """The groups of all optimizers, asked for each time: reading a state makes new ones."""
+        everyone = [*self.optimizers, *([self.head.optimizer] if self.head else [])]
+        return [group for each in everyone for group in each.param_groups]
 
     def _not_kept(self) -> set[str]:
         """Names of the parameters that are not trained, and second names of those that have two."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,9 @@ from mlcd.training.parallel.placement import refuse_other_rows
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
+
+
+_MOMENT = re.compile(r"(?P<optimizer>\w+)\.state\.(?P<group>\d+)\.(?P<kind>\w+)")
 
 
 class Zero:
@@ -56,10 +60,19 @@ class Zero:
     def load_rows(self, rows: Mapping[str, Tensor]) -> None:
         """Put back what `rows` gave on as many ranks."""
         state = self._engine.optimizer.state_dict()
+        for name, value in rows.items():  # before its first step an optimizer remembers nothing
+            if match := _MOMENT.fullmatch(name):
+                moments = state.get(match["optimizer"], {"state": {}})["state"]
+                moments.setdefault(int(match["group"]), {})[match["kind"]] = value
         refuse_other_rows([name for name, _ in _tensors(state)], rows)
         filled = _filled(state, rows)
-        # One entry a rank, of which each reads its own.
-        self._engine.optimizer.load_state_dict([filled] * self.accelerator.num_processes)
+        optimizer = self._engine.optimizer
+        # One entry a rank, of which each reads its own. Stage 2 is told to begin from the float32
+        # copies, and then to bring them to the model; stage 3 does both by itself.
+        entries = [filled] * self.accelerator.num_processes
+        optimizer.load_state_dict(entries, load_from_fp32_weights=True)
+        if hasattr(optimizer, "update_lp_params"):
+            optimizer.update_lp_params()
 
     def whole_weights(self) -> dict[str, Tensor]:
         """In the precision of the engine."""
