@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
-from tyro.conf import Positional, arg
+from tyro.conf import arg, subcommand
 
 from mlcd.cli.output import note, print_json, progress_bar
 from mlcd.cli.verbs import run_verb
@@ -22,35 +23,68 @@ def main(arguments: Sequence[str]) -> int | None:
     )
 
 
+@dataclass(frozen=True, kw_only=True)
+class Sop:
+    """Stanford Online Products: pictures of single things, a retrieval set."""
+
+    pictures_per_thing: int = 4
+    """Pictures of each of the 849 things."""
+    size: int = 128
+    """Width and height of a picture, in pixels."""
+    photos: Path | None = None
+    """A folder of photographs to use as grounds; rendered grounds when left out."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Conversations:
+    """LLaVA's JSON: questions about scenes of named things, captions, and two tests."""
+
+    count: int = 5000
+    """Pictures to learn from, each with several questions and their answers."""
+    captions: int = 2000
+    """Pictures with a sentence about each, to align a projector with."""
+    per_kind: int = 100
+    """Test questions of each of the nine kinds: in testA, and in each of testB's two rows."""
+    size: int = 192
+    """Pixels of a picture's shorter side."""
+    single: int = 0
+    """The first so many conversations are about one thing alone."""
+    growing: int = 0
+    """Over the next so many the most things of a scene grow from two to eight."""
+
+
+Layout = Annotated[Sop, subcommand("sop")] | Annotated[Conversations, subcommand("conversations")]
+
+
 def playroom(
-    layout: Annotated[Literal["sop"], Positional, arg(metavar="LAYOUT")],  # noqa: ARG001 - one yet
+    layout: Layout,
     output: Annotated[Path, arg(aliases=["-o"], metavar="FOLDER")],
-    pictures_per_thing: int = 4,
-    size: int = 128,
     seed: int = 0,
-    photos: Path | None = None,
     json: bool = False,
 ) -> None:
     """Write pictures of the embedded world in the layout of a public data set.
 
     Args:
-        layout: sop: Stanford Online Products, a retrieval set.
-        output: Where the set's own folder is made.
-        pictures_per_thing: Pictures of each of the 849 things.
-        size: Width and height of a picture, in pixels.
+        output: Where the set is made.
         seed: The same seed gives the same pictures.
-        photos: A folder of photographs to use as grounds; rendered grounds when left out.
         json: Print one JSON document.
     """
+    if isinstance(layout, Sop):
+        _write_sop(layout, output, seed, json=json)
+    else:
+        _write_conversations(layout, output, seed, json=json)
+
+
+def _write_sop(layout: Sop, output: Path, seed: int, *, json: bool) -> None:
     from mlcd.playroom.sop import FOLDER, write_sop
 
     with progress_bar("drawing") as advance:
         counts = write_sop(
             output,
-            pictures_per_thing=pictures_per_thing,
-            size=size,
+            pictures_per_thing=layout.pictures_per_thing,
+            size=layout.size,
             seed=seed,
-            photos=photos,
+            photos=layout.photos,
             on_picture=advance,
         )
     if json:
@@ -61,6 +95,40 @@ def playroom(
     for split, pictures in counts.pictures.items():
         print(f"{split}: {pictures:,} pictures of {counts.classes[split]:,} things")
     note(f"{output / FOLDER}; measure a tower with `mlcd retrieval eval sop --root {output}`")
+
+
+def _write_conversations(layout: Conversations, output: Path, seed: int, *, json: bool) -> None:
+    from mlcd.core.answers import mean_over_kinds
+    from mlcd.core.ordered import available_cores
+    from mlcd.playroom.conversation_files import ConversationSet, write_conversations
+    from mlcd.playroom.conversations import Curriculum
+
+    with progress_bar("drawing") as advance:
+        written = write_conversations(
+            output,
+            ConversationSet(
+                count=layout.count,
+                captions=layout.captions,
+                per_kind=layout.per_kind,
+                seed=seed,
+                size=layout.size,
+                curriculum=Curriculum(num_single=layout.single, num_growing=layout.growing),
+            ),
+            workers=available_cores(),
+            on_picture=advance,
+        )
+    if json:
+        print_json({"folder": str(output), **asdict(written)})
+        return
+    for name, pictures in written.pictures.items():
+        print(f"{name}.json: {pictures:,} pictures")
+    print("\nAnswers that look at no picture, right of each kind (of yes/no: of both of a pair):")
+    for row, baselines in written.blind.items():
+        print(f"\n{row:<36}" + "".join(f"{name:>10}" for name in baselines))
+        for kind in next(iter(baselines.values())):
+            print(f"  {kind:<34}" + "".join(f"{b[kind]:>10.3f}" for b in baselines.values()))
+        means = (mean_over_kinds(accuracies) for accuracies in baselines.values())
+        print(f"  {'mean':<34}" + "".join(f"{mean:>10.3f}" for mean in means))
 
 
 def things(json: bool = False) -> None:

@@ -32,7 +32,7 @@ LEAST_VISIBLE = 0.6
 """Share of a thing that has to be seen: a scene that hides more of one is not used."""
 _HIDES, _TOUCHES = 0.1, 0.02
 """Shares of a thing that another hides: it is in front of it; somebody might say so."""
-_CELL_MARGIN = 0.035
+_CELL_MARGIN = 0.05
 _INTRUSION = 0.3
 _SIDE_DISTANCE, _SIDE_SLOPE = 0.15, 2.0
 
