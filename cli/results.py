@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 # task: the function that computes every metric from the samples, as "module:function"
 SUMMARIZE = {
     "retrieval": "mlcd.apps.retrieval.metrics:summarize",
+    "picture-questions": "mlcd.apps.embodied.playroom_questions:summarize",
     "probe-knn": "mlcd.training.probes.knn:summarize",
     "probe-linear": "mlcd.training.probes.metrics:summarize",
 }
