@@ -21,6 +21,8 @@ from mlcd.core.language.vlm import VisionLanguageModel
 from mlcd.core.optional import require
 
 _WEIGHTS, _CONFIG = "adapter_model.safetensors", "adapter_config.json"
+_OTHERS = "other_weights.safetensors"
+"""What learned beside the small matrices, under our names: PEFT does not look at it."""
 _PEFT_PREFIX = "base_model.model."
 """What PEFT writes before the keys of an adapter."""
 
@@ -63,8 +65,18 @@ def lora_weights(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     }
 
 
-def save_lora(state: Mapping[str, Tensor], folder: Path, lora: Lora, *, base: str) -> None:
-    """Write the small matrices of a state dict as an adapter folder that PEFT reads too."""
+def save_lora(
+    state: Mapping[str, Tensor],
+    folder: Path,
+    lora: Lora,
+    *,
+    base: str,
+    others: Mapping[str, Tensor] | None = None,
+) -> None:
+    """Write the small matrices of a state dict as an adapter folder that PEFT reads too.
+
+    `others` are weights outside of the language model that learned as well.
+    """
     peft = require("peft", extra="train-language")
     config = _peft_config(peft, lora).to_dict()
     config |= {"base_model_name_or_path": base, "target_modules": sorted(lora.targets)}
@@ -72,11 +84,14 @@ def save_lora(state: Mapping[str, Tensor], folder: Path, lora: Lora, *, base: st
     with atomic_folder(folder, overwrite=True) as part:
         weights = {key: value.contiguous() for key, value in lora_weights(state).items()}
         save_file(weights, part / _WEIGHTS, metadata={"format": "pt"})
+        if others:
+            whole = {key: value.contiguous() for key, value in others.items()}
+            save_file(whole, part / _OTHERS, metadata={"format": "pt"})
         write_text(part / _CONFIG, json.dumps(plain, indent=2, default=list) + "\n")
 
 
 def load_lora(vlm: VisionLanguageModel, folder: Path) -> None:
-    """Put the matrices of an adapter folder into the language model.
+    """Put the matrices of an adapter folder into the language model, and what learned beside them.
 
     ValueError, naming the keys, when they are not those of this model.
     """
@@ -94,6 +109,9 @@ def load_lora(vlm: VisionLanguageModel, folder: Path) -> None:
     state = vlm.state_dict()
     expected = {key: value.shape for key, value in lora_weights(state).items()}
     got = {key: value.shape for key, value in weights.items()}
+    others = load_file(folder / _OTHERS) if (folder / _OTHERS).exists() else {}
+    expected |= {key: state[key].shape for key in others if key in state}
+    got |= {key: value.shape for key, value in others.items()}
     if different := sorted(set(expected.items()) ^ set(got.items())):
         raise ValueError(
             f"{folder}: the adapter is of another model: {len(different)} keys or shapes differ, "
@@ -103,6 +121,8 @@ def load_lora(vlm: VisionLanguageModel, folder: Path) -> None:
         for key, value in state.items():
             if found := lora_weights({key: value}):
                 value.copy_(weights[next(iter(found))])
+            elif key in others:
+                value.copy_(others[key])
 
 
 def merge_lora(vlm: VisionLanguageModel) -> None:

@@ -6,18 +6,16 @@ on tensors without content, and what autograd saves is counted.
 
 from __future__ import annotations
 
-import contextlib
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import torch
-from torch import Tensor
-from torch.func import functional_call
 
 from mlcd.core.towers import TowerConfig, VisionTower
 from mlcd.training.accelerator import Precision
 from mlcd.training.embedder import Embedder
+from mlcd.training.saved_bytes import saved_bytes
 
 _FLOAT, _HALF = 4, 2
 _HEAD_COPIES = 8
@@ -122,30 +120,9 @@ def _kept_for_backward(run: PlannedRun) -> tuple[int, int]:
 
 def _saved_bytes(run: PlannedRun, depth: int) -> int:
     """What autograd saves in the forward pass of a tower of `depth` blocks, weights not counted."""
-    from torch._subclasses.fake_tensor import FakeTensorMode  # imports for seconds
-
-    with torch.device("meta"):
-        model = Embedder(VisionTower(replace(run.tower, depth=depth)), embed_dim=run.embed_dim)
-    sizes: dict[int, tuple[int, Tensor]] = {}
-
-    def note(saved: Tensor) -> Tensor:
-        storage = saved.untyped_storage()
-        sizes[storage._cdata] = (
-            storage.nbytes(),
-            saved,
-        )  # kept alive, so that no address comes twice
-        return saved
-
     rows, size = max(2, run.part_rows), run.tower.image_size  # a batch norm refuses a single row
-    is_mixed = run.precision != "no"
-    autocast = torch.autocast("cpu", torch.bfloat16) if is_mixed else contextlib.nullcontext()
-    with FakeTensorMode(), torch.autograd.graph.saved_tensors_hooks(note, lambda saved: saved):
-        state = {
-            name: torch.empty(value.shape, dtype=value.dtype, requires_grad=value.requires_grad)
-            for name, value in (*model.named_parameters(), *model.named_buffers())
-        }
-        images = torch.empty(rows, size, size, 3, dtype=torch.uint8)
-        with autocast:
-            functional_call(model, state, ({"images": images},))
-        weights = {value.untyped_storage()._cdata for value in state.values()}
-    return sum(size for address, (size, _) in sizes.items() if address not in weights)
+    return saved_bytes(
+        lambda: Embedder(VisionTower(replace(run.tower, depth=depth)), embed_dim=run.embed_dim),
+        lambda: ({"images": torch.empty(rows, size, size, 3, dtype=torch.uint8)},),
+        is_mixed=run.precision != "no",
+    )

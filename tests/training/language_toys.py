@@ -22,6 +22,7 @@ from mlcd.core.language.vlm import VisionLanguageModel
 from mlcd.training.conversation_loss import PartRates
 from mlcd.training.data.conversation_files import ConversationFiles
 from mlcd.training.loop import LoopSettings
+from mlcd.training.lora import Lora
 from mlcd.training.recipes.language_recipe import LanguageRecipe
 from mlcd.training.recipes.starting_vlm import relaid_vlm
 from mlcd.training.recipes.train_conversations import train_conversations
@@ -96,5 +97,8 @@ if __name__ == "__main__":
     way, *paths = sys.argv[1:5]
     changes = dict(word.split("=") for word in sys.argv[5:])
     loop = {k: literal_eval(changes.pop(k)) for k in ("checkpoint_every",) if k in changes}
+    rank = int(changes.pop("lora", 0))
     recipe = replace(TOY, **{name: literal_eval(value) for name, value in changes.items()})
+    if rank:
+        recipe = replace(recipe, lora=Lora(rank=rank, dropout=0.0))
     train(recipe, Path(paths[0]), Path(paths[1]), Path(paths[2]), way=way, **loop)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -11,6 +12,7 @@ from torch import Tensor
 from mlcd.core.checkpoint import cast_weight, compare_keys, iterate_weights, read_json, read_shapes
 from mlcd.core.language.config import VlmConfig
 from mlcd.core.language.formats.qwen2_values import read_language
+from mlcd.core.language.formats.recognise import recognise
 from mlcd.core.language.formats.tokenizers import check_tokenizer
 from mlcd.core.language.loading import assemble, load_vlm
 from mlcd.core.language.projector import mlp2x_gelu
@@ -18,7 +20,8 @@ from mlcd.core.language.stored import build_empty, stored_weights
 from mlcd.core.language.tokens import load_tokenizer
 from mlcd.core.language.vlm import VisionLanguageModel
 from mlcd.core.models import find_model
-from mlcd.core.towers import load_tower
+from mlcd.core.towers import TowerConfig, load_tower
+from mlcd.core.towers.convert import recognise as recognise_tower
 from mlcd.training.recipes.language_recipe import LanguageRecipe
 
 _LANGUAGE = "language."
@@ -93,3 +96,25 @@ def _fresh(config: VlmConfig, there: set[str], dtype: torch.dtype) -> Iterator[t
         yield from ((f"projector.{key}", cast_weight(value, dtype)) for key, value in drawn.items())
     if config.has_newline and "newline" not in there:
         yield "newline", torch.randn(config.width, dtype=dtype) * config.width**-0.5
+
+
+def planned_parts(
+    published: VlmConfig,
+    *,
+    start: str | Path | None,
+    tower: str | Path | None,
+    language: str | Path | None,
+) -> tuple[TowerConfig, Mapping[str, Any]]:
+    """What a run would be made of, without reading weights: the parts of `published` unless named
+    here.
+    """
+    seeing, speaking = published.tower, published.language
+    if start is not None:
+        config = recognise(find_model(start)).config
+        seeing, speaking = config.tower, config.language
+    if tower is not None:
+        seeing = recognise_tower(find_model(tower)).config
+    if language is not None:
+        file = find_model(language) / "config.json"
+        speaking = read_language(read_json(file), file)
+    return seeing, speaking

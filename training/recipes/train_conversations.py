@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -20,6 +20,7 @@ from mlcd.core.language.vlm import VisionLanguageModel
 from mlcd.training.conversation_loss import (
     ConversationLoss,
     freeze_parts,
+    part_of,
     rate_groups,
     save_memory,
     sharding_units,
@@ -27,12 +28,17 @@ from mlcd.training.conversation_loss import (
 from mlcd.training.data.conversation_batches import ConversationBatches
 from mlcd.training.data.conversation_files import ConversationSource
 from mlcd.training.data.feature_cache import FeatureCache
+from mlcd.training.data.feature_pass import look_at_pictures
 from mlcd.training.data.samples import SampleMaker
 from mlcd.training.loop import LoopSettings, run_steps
 from mlcd.training.lora import add_lora, merge_lora, save_lora
 from mlcd.training.parallel.start import start_placement
+from mlcd.training.progress import shown_progress
 from mlcd.training.recipes.language_recipe import LanguageRecipe
 from mlcd.training.update import Update
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
 
 
 def train_conversations(
@@ -65,6 +71,9 @@ def train_conversations(
         raise ValueError(f"{vlm.name} has no tokenizer, without which there is no text to learn")
     if cache is not None and recipe.rates.tower is not None:
         raise ValueError("kept features are for a frozen tower; leave rates.tower out")
+    kept = None if cache is None else FeatureCache(cache, vlm)
+    if kept is not None:
+        _look(vlm, source, kept, recipe, accelerator)
     data = ConversationBatches(
         source,
         SampleMaker(
@@ -72,7 +81,7 @@ def train_conversations(
             tokenizer=tokenizer,
             mask=recipe.mask,
             frames=recipe.frames,
-            cache=None if cache is None else FeatureCache(cache, vlm),
+            cache=kept,
         ),
         batch_size=recipe.batch_size,
         is_grouped=recipe.is_grouped,
@@ -115,7 +124,12 @@ def train_conversations(
         said = {"recipe": {"settings": settings, "sources": dict(recipe.sources)}, **(card or {})}
         trained = build_empty(config)
         if recipe.lora is not None:
-            save_lora(weights, output / "adapter", recipe.lora, base=vlm.name)
+            beside = {
+                name: weights[name]
+                for name, parameter in vlm.named_parameters()
+                if parameter.requires_grad and part_of(name) != "language"
+            }
+            save_lora(weights, output / "adapter", recipe.lora, base=vlm.name, others=beside)
             add_lora(trained, recipe.lora)
         trained.load_state_dict(weights, assign=True)
         restore_buffers(trained.language, "cpu")
@@ -130,3 +144,28 @@ def train_conversations(
         )
     accelerator.wait_for_everyone()
     return output / "model"
+
+
+def _look(
+    vlm: VisionLanguageModel,
+    source: ConversationSource,
+    kept: FeatureCache,
+    recipe: LanguageRecipe,
+    accelerator: Accelerator,
+) -> None:
+    """Have the tower look at all pictures that it has not looked at, each rank at its share."""
+    vlm.tower.to(accelerator.device)
+    with shown_progress(
+        -(-len(source) // accelerator.num_processes),
+        is_shown=accelerator.is_main_process,
+    ) as tell:
+        look_at_pictures(
+            vlm,
+            source,
+            kept,
+            frames=recipe.frames,
+            rank=accelerator.process_index,
+            ranks=accelerator.num_processes,
+            on_picture=lambda done, _: tell(done, {}),
+        )
+    accelerator.wait_for_everyone()

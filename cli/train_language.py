@@ -1,0 +1,241 @@
+"""`mlcd train align-projector`, `tune-instructions` and `merge-lora`: vision-language models."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import torch
+from tyro.conf import OmitArgPrefixes, Positional, arg
+
+from mlcd.cli.main import EXIT_INTERRUPTED
+from mlcd.cli.output import note, print_json, shown
+from mlcd.cli.overrides import overridden
+from mlcd.core.language import presets
+from mlcd.core.language.config import VlmConfig
+from mlcd.core.language.vlm import VisionLanguageModel
+from mlcd.training.language_plan import PlannedConversations, conversation_plan, counted_parts
+from mlcd.training.loop import LoopSettings
+from mlcd.training.plan import plan_text
+from mlcd.training.recipes import published_language as published
+from mlcd.training.recipes.language_recipe import LanguageRecipe
+
+Recipes = Mapping[str, Callable[[], LanguageRecipe]]
+
+ALIGNING: Recipes = {"align-mlcd": published.align_mlcd}
+TUNING: Recipes = {"tune-mlcd": published.tune_mlcd, "tune-onevision": published.tune_onevision}
+_PLANNED_TEXT_TOKENS = {"plain": 128, "qwen_1_5": 1024}
+_PLANNED = {"next-7b": presets.mlcd_next_7b, "embodied-7b": presets.mlcd_embodied_7b}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ConversationRun:
+    """What a run learns from, what it begins with, and how it is spread."""
+
+    data: Annotated[str | None, Positional, arg(metavar="CONVERSATIONS")] = None
+    """LLaVA's .json, a .jsonl, several as {a,b}.json, or a .yaml mixture of them."""
+    output: Annotated[Path | None, arg(aliases=["-o"], metavar="FOLDER")] = None
+    """The run's folder; the model folder is `model` in it."""
+    images: Annotated[Path | None, arg(metavar="FOLDER")] = None
+    """The folder that the paths of pictures are below."""
+    start: Annotated[str | None, arg(metavar="MODEL")] = None
+    """A vision-language model to go on from; or, instead of it, --tower and --language."""
+    tower: Annotated[str | None, arg(metavar="MODEL")] = None
+    """A trained tower: embedded name, model folder or hub id."""
+    language: Annotated[str | None, arg(metavar="MODEL")] = None
+    """A trained Qwen2 language model with its tokenizer: folder or hub id."""
+    set: tuple[str, ...] = ()
+    """Numbers of the recipe to change: `--set batch_size=32 rates.tower=None`."""
+    lora: int | None = None
+    """Rank of LoRA's matrices, which then learn in place of the language model's own."""
+    parallel: str = "ddp"
+    """How weights are spread: ddp, fsdp2, zero2, zero3, or a file like one of theirs."""
+    features: Annotated[Path | None, arg(metavar="FOLDER")] = None
+    """Keep what a frozen tower says of the pictures there, and train on that."""
+    broken: Literal["error", "skip"] = "error"
+    """What to do about a broken conversation: stop and name it, or leave it out and count it."""
+    plan: bool = False
+    """Print the recipe with its sources and the memory it takes, and train nothing."""
+    plan_model: Literal["next-7b", "embodied-7b"] = "next-7b"
+    """The published model to plan for, where neither --start nor --tower names one."""
+    gpus: int = 8
+    """Number of GPUs to plan for."""
+    gpu_memory: float = 80.0
+    """GB of memory of each of them."""
+    text_tokens: int | None = None
+    """Tokens of text to plan for in the longest sample: 128 in captions, 1024 in conversations."""
+    json: bool = False
+    """Print one JSON document."""
+
+
+def align_projector(
+    run: OmitArgPrefixes[ConversationRun],
+    recipe: Annotated[str, arg(metavar="NAME")] = "align-mlcd",
+    loop: OmitArgPrefixes[LoopSettings] = LoopSettings(),  # noqa: B008 - frozen
+) -> int | None:
+    """Stage 1 of a vision-language model: a projector learns captions between a frozen tower and a
+    frozen language model.
+
+    Run it again with the same settings to go on after an interruption; start it with torchrun on
+    several GPUs or machines.
+
+    Args:
+        run: What it learns from, what it begins with, and how it is spread.
+        recipe: The numbers: align-mlcd.
+        loop: How the run is looked after.
+    """
+    return _train(ALIGNING, recipe, run, loop)
+
+
+def tune_instructions(
+    run: OmitArgPrefixes[ConversationRun],
+    recipe: Annotated[str, arg(metavar="NAME")] = "tune-mlcd",
+    loop: OmitArgPrefixes[LoopSettings] = LoopSettings(checkpoint_every=2000, keep_checkpoints=1),  # noqa: B008
+) -> int | None:
+    """Stage 2 of a vision-language model: tower, projector and language model learn conversations.
+
+    Run it again with the same settings to go on after an interruption; start it with torchrun on
+    several GPUs or machines.
+
+    Args:
+        run: What it learns from, what it begins with, and how it is spread.
+        recipe: The numbers: tune-mlcd, tune-onevision.
+        loop: How the run is looked after.
+    """
+    return _train(TUNING, recipe, run, loop)
+
+
+def merge_lora(
+    base: Annotated[str, Positional, arg(metavar="MODEL")],
+    adapter: Annotated[Path, Positional, arg(metavar="ADAPTER")],
+    output: Annotated[Path, arg(aliases=["-o"], metavar="FOLDER")],
+    json: bool = False,
+) -> None:
+    """Write a model with the matrices of a LoRA adapter added to its own.
+
+    Args:
+        base: The model that the adapter was trained on.
+        adapter: The folder `adapter` of a run, or one of PEFT's.
+        output: The model folder to write; `mlcd export` writes it in other layouts.
+        json: Print one JSON document.
+    """
+    from mlcd.training.recipes.merge_lora import merge_adapter
+
+    difference = merge_adapter(base, adapter, output)
+    if json:
+        print_json({"model": str(output), "logit_difference": difference})
+        return
+    note(f"{shown(output)}: its logits differ by {difference:.1e} from those beside the adapter")
+
+
+def _train(recipes: Recipes, name: str, run: ConversationRun, loop: LoopSettings) -> int | None:
+    recipe = _recipe(recipes, name, run)
+    if run.plan:
+        _print_plan(name, recipe, run)
+        return None
+    if run.data is None or run.output is None:
+        raise ValueError("expected CONVERSATIONS and -o FOLDER, or --plan")
+    from mlcd.training.data.conversation_files import ConversationFiles
+    from mlcd.training.recipes.train_conversations import train_conversations
+
+    found = ConversationFiles(run.data, images=run.images, broken=run.broken, seed=recipe.seed)
+    for reason in found.skipped[:10]:
+        note(f"left out: {reason}")
+    if found.skipped:
+        note(f"{len(found.skipped):,} conversations left out, {len(found):,} to learn from")
+    model = train_conversations(
+        recipe,
+        lambda dtype: _start(recipe, run, dtype),
+        found,
+        run.output,
+        way=run.parallel,
+        cache=run.features,
+        loop=loop,
+    )
+    if model is None:
+        note(f"interrupted; the same command goes on from {shown(run.output)}")
+        return EXIT_INTERRUPTED
+    if os.environ.get("RANK", "0") == "0":
+        if run.json:
+            print_json({"model": str(model), "left_out": len(found.skipped)})
+        else:
+            note(f"{shown(model)}")
+    return None
+
+
+def _recipe(recipes: Recipes, name: str, run: ConversationRun) -> LanguageRecipe:
+    if name not in recipes:
+        raise ValueError(f"no recipe {name!r}; expected one of {', '.join(recipes)}")
+    recipe = recipes[name]()
+    if run.lora is not None:
+        from mlcd.training.lora import Lora
+
+        recipe = replace(recipe, lora=Lora(rank=run.lora))
+    return overridden(recipe, run.set)
+
+
+def _start(recipe: LanguageRecipe, run: ConversationRun, dtype: torch.dtype) -> VisionLanguageModel:
+    from mlcd.training.recipes.starting_vlm import joined_vlm, relaid_vlm
+
+    if run.start is not None and run.tower is None and run.language is None:
+        return relaid_vlm(recipe, run.start, dtype=dtype)
+    if run.start is None and run.tower is not None and run.language is not None:
+        return joined_vlm(recipe, run.tower, run.language, dtype=dtype)
+    raise ValueError("expected either --start MODEL, or --tower MODEL and --language MODEL")
+
+
+def _planned_config(recipe: LanguageRecipe, run: ConversationRun) -> VlmConfig:
+    from mlcd.training.recipes.starting_vlm import planned_parts
+
+    tower, language = planned_parts(
+        _PLANNED[run.plan_model](), start=run.start, tower=run.tower, language=run.language
+    )
+    return recipe.config_for(tower, language)
+
+
+def _print_plan(name: str, recipe: LanguageRecipe, run: ConversationRun) -> None:
+    config = _planned_config(recipe, run)
+    planned = PlannedConversations(
+        config=config,
+        recipe=recipe,
+        way=run.parallel,
+        ranks=run.gpus,
+        text_tokens=run.text_tokens or _PLANNED_TEXT_TOKENS[recipe.template],
+    )
+    parts, memory = counted_parts(planned), conversation_plan(planned)
+    steps = recipe.num_steps(recipe.num_conversations) if recipe.num_conversations else None
+    if run.json:
+        document: dict[str, Any] = {
+            "recipe": recipe.settings(),
+            "sources": dict(recipe.sources),
+            "parameters": {part: {"all": a, "learning": b} for part, (a, b) in parts.items()},
+            "steps": steps,
+            "gpus": run.gpus,
+            "parallel": run.parallel,
+            "tokens": planned.sample_tokens,
+            "bytes": memory,
+        }
+        print_json(document)
+        return
+    whole, learning = (sum(column) for column in zip(*parts.values(), strict=True))
+    print(f"{name}: {whole:,} parameters, of which {learning:,} learn")
+    for part, (own, own_learning) in parts.items():
+        print(f"  {part}: {own:,}, {own_learning:,} of them learn")
+    for field in fields(recipe):
+        if field.name == "sources":
+            continue
+        value = getattr(recipe, field.name)
+        value = asdict(value) if hasattr(value, "__dataclass_fields__") else value
+        source = recipe.sources.get(field.name)
+        print(f"  {field.name} = {value}" + (f"   [{source}]" if source else ""))
+    if steps is not None:
+        print(f"  {steps:,} steps of {recipe.batch_size:,} conversations")
+    fits = "fits" if sum(memory.values()) <= run.gpu_memory * 1e9 else "does not fit"
+    title = (
+        f"{run.gpus} GPUs, {run.parallel}, {planned.part_rows} samples of up to "
+        f"{planned.sample_tokens:,} tokens at a time: {fits} {run.gpu_memory:g} GB; on each GPU"
+    )
+    print(plan_text(memory, title=title))
