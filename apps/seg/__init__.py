@@ -1,0 +1,1 @@
+"""Referring segmentation: a picture and a phrase in, a mask out."""
