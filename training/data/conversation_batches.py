@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
 
 import numpy as np
 import torch
@@ -21,6 +20,7 @@ from mlcd.core.language.config import IGNORE
 from mlcd.core.language.tiles import Tiles
 from mlcd.core.language.vlm import Sample
 from mlcd.training.data.conversation_files import ConversationSource
+from mlcd.training.data.conversations import Conversation
 from mlcd.training.data.samples import NothingToLearnError, SampleMaker
 from mlcd.training.data.step_data import Part, even_parts
 from mlcd.training.heads.sampling import keyed_numbers, permuted
@@ -77,18 +77,20 @@ class ConversationBatches:
         *,
         batch_size: int,
         is_grouped: bool = False,
+        in_order: bool = False,
         seed: int = 0,
     ) -> None:
         """`batch_size`: conversations of all ranks together. `is_grouped`: a step has either
-        conversations with pictures or without, but for one in an epoch.
+        conversations with pictures or without, but for one in an epoch. `in_order`: they come in
+        the order of the source.
         """
         if not 0 < batch_size <= len(source):
             raise ValueError(
                 f"expected a batch_size from 1 to the {len(source)} conversations, got {batch_size}"
             )
         self.source, self.make, self.seed = source, make, seed
-        self.batch_size, self.is_grouped = batch_size, is_grouped
-        self._order = lru_cache(maxsize=1)(self._order_of_epoch)
+        self.batch_size, self.is_grouped, self.in_order = batch_size, is_grouped, in_order
+        self._epoch: tuple[int, NDArray[np.int64]] | None = None
 
     @property
     def steps_per_epoch(self) -> int:
@@ -103,19 +105,23 @@ class ConversationBatches:
                 "choose a multiple"
             )
         epoch, number = divmod(step, self.steps_per_epoch)
-        chosen = self._order(epoch)[number].tolist()
-        lengths = [self.make.length(self.source.read(index)) for index in chosen]
+        if self._epoch is None or self._epoch[0] != epoch:
+            self._epoch = epoch, self._order(epoch)
+        chosen = [(index, self.source.read(index)) for index in self._epoch[1][number].tolist()]
+        lengths = [self.make.length(conversation) for _, conversation in chosen]
         longest_first = sorted(range(self.batch_size), key=lambda place: (-lengths[place], place))
         skipped: list[str] = []
         samples = [
-            self._sample(chosen[place], (epoch, number * self.batch_size + place), skipped)
+            self._sample(*chosen[place], (epoch, number * self.batch_size + place), skipped)
             for place in longest_first[rank::ranks]
         ]
         return ConversationBatch(samples=samples, skipped=tuple(skipped))
 
-    def _order_of_epoch(self, epoch: int) -> NDArray[np.int64]:
+    def _order(self, epoch: int) -> NDArray[np.int64]:
         """The conversations of each step: (steps, batch_size)."""
         total, size = len(self.source), self.batch_size
+        if self.in_order:
+            return np.arange(self.steps_per_epoch * size).reshape(-1, size)
         order = permuted(torch.arange(total), total, self.seed, epoch, "order").numpy()
         count = self.steps_per_epoch * size
         if not self.is_grouped:
@@ -129,9 +135,15 @@ class ConversationBatches:
         places = permuted(torch.arange(len(grouped)), len(grouped), self.seed, epoch, "steps")
         return np.asarray(grouped[places.numpy()])
 
-    def _sample(self, chosen: int, place: tuple[int, int], skipped: list[str]) -> Sample:
+    def _sample(
+        self,
+        chosen: int,
+        conversation: Conversation,
+        place: tuple[int, int],
+        skipped: list[str],
+    ) -> Sample:
+        """The sample for a place of an epoch, of a conversation or of a stand-in for it."""
         for _ in range(_TRIES):
-            conversation = self.source.read(chosen)
             try:
                 return self.make(conversation)
             except (ImageError, NothingToLearnError, OSError) as error:
@@ -140,6 +152,7 @@ class ConversationBatches:
                 skipped.append(said if is_named else f"{conversation.name}: {said}")
             numbers = keyed_numbers(self.seed, place, chosen, "instead")
             chosen = numbers[0] % len(self.source)
+            conversation = self.source.read(chosen)
         raise ValueError(
             f"{_TRIES} conversations one after the other cannot be used, the last: {skipped[-1]}"
         )
