@@ -26,8 +26,9 @@ def top_k(scores: Tensor, k: int) -> tuple[Tensor, Tensor]:
     whole = scores.shape[1] // GROUP * GROUP
     maxima = scores[:, :whole].unflatten(1, (-1, GROUP)).amax(dim=2)  # (Q, whole / GROUP)
     groups = top_k(maxima, k)[1].sort(dim=1).values  # (Q, k), left to right
-    columns = (groups.unsqueeze(2) * GROUP + torch.arange(GROUP)).flatten(1)  # (Q, k * GROUP)
-    rest = torch.arange(whole, scores.shape[1]).expand(len(scores), -1)
+    inside = torch.arange(GROUP, device=scores.device)
+    columns = (groups.unsqueeze(2) * GROUP + inside).flatten(1)  # (Q, k * GROUP)
+    rest = torch.arange(whole, scores.shape[1], device=scores.device).expand(len(scores), -1)
     columns = torch.cat([columns, rest], dim=1)
     values, chosen = _select(scores.gather(1, columns), k)
     return values, columns.gather(1, chosen)

@@ -3,12 +3,27 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Any
+from importlib.util import find_spec
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
 from mlcd.core.optional import require
+
+Search = Literal["torch", "faiss"]
+"""What finds the nearest prototype; both give the same to rounding, on a GPU when there is one."""
+
+
+def default_search() -> Search:
+    """FAISS when it has a GPU, otherwise torch.
+
+    On a processor torch is not slower than FAISS at its best, and several times quicker than FAISS
+    whose matrix products do not know the processor (`benchmarks/clusters.py`).
+    """
+    if not torch.cuda.is_available() or find_spec("faiss") is None:
+        return "torch"
+    return "faiss" if _num_gpus(require("faiss", extra="retrieval")) else "torch"
 
 
 def nearest_by_faiss(
@@ -27,9 +42,13 @@ def nearest_by_faiss(
     return best, torch.from_numpy(labels[:, 0]).to(rows.device)
 
 
+def _num_gpus(faiss: Any) -> int:
+    return int(getattr(faiss, "get_num_gpus", lambda: 0)())  # builds for processors lack it
+
+
 @lru_cache(maxsize=1)
 def _knn(faiss: Any) -> Any:
-    if getattr(faiss, "get_num_gpus", lambda: 0)() == 0:
+    if _num_gpus(faiss) == 0:
         return faiss.knn
     resources = faiss.StandardGpuResources()
     return lambda *arrays, metric: faiss.knn_gpu(resources, *arrays, metric=metric)

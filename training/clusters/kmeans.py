@@ -21,11 +21,11 @@ from torch import Tensor
 from mlcd.training.clusters.blocks import (
     Features,
     PartialSums,
-    Search,
     block_rows,
     partial_sums,
     ranges,
 )
+from mlcd.training.clusters.faiss_search import Search, default_search
 from mlcd.training.clusters.features import open_features
 from mlcd.training.heads.sampling import permuted
 
@@ -47,7 +47,7 @@ class KMeansSettings:
     rows_per_iteration: int | None = None
     """None: all of them (full k-means); otherwise mini-batches of about so many."""
     is_spherical: bool = True
-    search: Search = "torch"
+    search: Search = field(default_factory=default_search)
     tolerance: float = 1e-4
     """Full k-means stops when the inertia falls by less than this share; 0 never stops early."""
 
@@ -200,11 +200,12 @@ def _iterate(
             on_rows(before + seen, settings.max_iterations * total)
     assert seen == total, "a block was lost or came twice"
     if settings.rows_per_iteration is not None:
-        sums += state.prototypes.double().cpu().numpy() * state.weights[:, None]
+        sums += state.prototypes.cpu().numpy() * state.weights[:, None].astype(np.float64)
         counts += state.weights
-    means = sums / np.maximum(counts, 1)[:, None]
+    sums /= np.maximum(counts, 1)[:, None]
+    means = sums  # in place: of a million prototypes it is 4 GB
     empty = np.flatnonzero(counts == 0)
-    means[empty] = state.prototypes.double().cpu().numpy()[empty]
+    means[empty] = state.prototypes.cpu().numpy()[empty]
     is_pass = settings.rows_per_iteration is None or counts.sum() >= len(features)
     if is_pass and len(empty):
         _split_widest(means, counts, inertia.copy(), empty, seed=(settings.seed, state.iterations))

@@ -23,6 +23,7 @@ from mlcd.core.ray_workers import RayWorkers
 from mlcd.core.shards import Shards
 from mlcd.core.towers import load_tower
 from mlcd.training.clusters.assign import AssignSettings
+from mlcd.training.clusters.faiss_search import Search, default_search
 from mlcd.training.clusters.features import (
     FeatureSet,
     FeatureSettings,
@@ -58,8 +59,9 @@ class ClustersRecipe:
     max_iterations: int = 20
     rows_per_iteration: int | None = None
     """Mini-batch k-means over about so many rows an iteration; every row when left out."""
-    search: Literal["torch", "faiss"] = "torch"
-    """What finds the nearest prototype in k-means; both use a GPU when there is one."""
+    search: Search | None = None
+    """What finds the nearest prototype in k-means: FAISS when left out and it has a GPU, otherwise
+    torch."""
     is_spherical: bool = True
     labels_per_picture: int = 8
     """Labels of each picture or, with a threshold, the most that one gets."""
@@ -179,8 +181,9 @@ def _kmeans(
         max_iterations=recipe.max_iterations,
         rows_per_iteration=recipe.rows_per_iteration,
         is_spherical=recipe.is_spherical,
-        search=recipe.search,
+        search=recipe.search or default_search(),
     )
+    note(f"k-means searches with {settings.search}")
     sweep = None if workers is None else ray_sweep(workers, features.file, settings)
     with bar("k-means") as tell:
         fit_on_disk(

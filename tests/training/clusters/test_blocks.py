@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from mlcd.training.clusters import blocks
-from mlcd.training.clusters.blocks import Search, nearest_labels, partial_sums, ranges
+from mlcd.training.clusters import nearest
+from mlcd.training.clusters.blocks import nearest_labels, partial_sums, ranges
+from mlcd.training.clusters.faiss_search import Search
 
 
 def rows(count: int, seed: int = 0, dim: int = 12) -> np.ndarray:
@@ -21,9 +22,9 @@ def unit(array: np.ndarray) -> np.ndarray:
 @pytest.fixture(autouse=True)
 def small_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
     """So that there are several, and edges between them."""
-    monkeypatch.setattr(blocks, "_ROWS", 8)
-    monkeypatch.setattr(blocks, "_COLUMNS", 4)
-    monkeypatch.setattr(blocks, "_SCORES", 12)
+    monkeypatch.setattr(nearest, "_ROWS", 8)
+    monkeypatch.setattr(nearest, "_COLUMNS", 6)
+    monkeypatch.setattr(nearest, "_GROUP", 4)
 
 
 @pytest.mark.parametrize("search", ["torch", "faiss"])
@@ -60,8 +61,18 @@ def test_float16_rows_are_computed_in_float32() -> None:
     assert np.array_equal(half.sums, full.sums)
 
 
+def test_a_row_of_zeros_is_no_error() -> None:
+    block = np.zeros((3, 12), dtype=np.float32)
+    found = partial_sums(block, torch.from_numpy(unit(rows(5))))
+    assert np.isfinite(found.inertia).all()
+    assert found.counts.sum() == 3
+    labels, similarities = nearest_labels(block, torch.from_numpy(unit(rows(20))), 7)
+    assert (labels == np.arange(7)).all()
+    assert (similarities == 0).all()
+
+
 @pytest.mark.parametrize("num_labels", [1, 3, 23])
-def test_the_nearest_labels_are_those_of_a_full_sort(num_labels: int) -> None:
+def test_labels_are_the_cosines_of_normalised_rows(num_labels: int) -> None:
     block, prototypes = rows(50), unit(rows(23, seed=1))
     labels, similarities = nearest_labels(block, torch.from_numpy(prototypes), num_labels)
     cosines = unit(block) @ prototypes.T
@@ -69,21 +80,6 @@ def test_the_nearest_labels_are_those_of_a_full_sort(num_labels: int) -> None:
     assert labels.dtype == np.int32
     assert np.array_equal(labels, expected)
     assert np.abs(similarities - np.take_along_axis(cosines, expected, axis=1)).max() < 1e-5
-
-
-def test_equal_prototypes_stand_in_their_order_in_every_tile() -> None:
-    prototypes = torch.ones(23, 4) / 2
-    block = np.ones((20, 4), dtype=np.float32)
-    labels, _ = nearest_labels(block, prototypes, 12)
-    assert (labels == np.arange(12)).all()
-    assert partial_sums(block, prototypes).clusters.tolist() == [0]
-
-
-def test_a_row_of_zeros_is_no_error() -> None:
-    block = np.zeros((3, 12), dtype=np.float32)
-    found = partial_sums(block, torch.from_numpy(unit(rows(5))))
-    assert np.isfinite(found.inertia).all()
-    assert found.counts.sum() == 3
 
 
 def test_ranges_cover_everything_once() -> None:
