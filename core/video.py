@@ -21,9 +21,10 @@ def read_frames(path: str | Path, *, most: int) -> list[ImageSource]:
         raise ValueError(f"expected to read at least one frame, got most={most}")
     path = Path(path)
     if path.is_dir():
-        paths = list_images(path)
-        if not paths:
-            raise ImageError(f"{path}: no pictures in this folder of frames")
+        try:
+            paths = list_images(path)
+        except ValueError as error:
+            raise ImageError(f"{path}: a video as a folder of frames: {error}") from error
         return [paths[number] for number in evenly_spaced(len(paths), most)]
     if not path.is_file():
         raise ImageError(f"{path}: no such video")

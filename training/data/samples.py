@@ -15,7 +15,7 @@ import PIL.Image
 import torch
 
 from mlcd.core.images import ImageSource
-from mlcd.core.language.config import IGNORE, IMAGE_TOKEN, VlmConfig
+from mlcd.core.language.config import IGNORE, IMAGE_TOKEN, ImageLayout, VlmConfig
 from mlcd.core.language.merging import num_image_tokens
 from mlcd.core.language.pinpoints import Size
 from mlcd.core.language.templates import Mask, training_labels
@@ -127,7 +127,7 @@ def num_tokens(tiles: Tiles, config: VlmConfig) -> int:
     """How many tokens the model makes of the tiles."""
     if tiles.is_video:
         return len(tiles) * num_image_tokens(tiles.size, config, is_video=True)
-    layout = "pad" if tiles.grid is None else "anyres"
+    layout: ImageLayout = "pad" if tiles.grid is None else "anyres"
     return num_image_tokens(tiles.size, config, layout=layout)
 
 
