@@ -309,19 +309,16 @@ def draw(found: dict[int, tuple[float, int]], sampled: int, output: Path) -> Non
 
     milliseconds = [(float(classes), 1000 * seconds) for classes, (seconds, _) in found.items()]
     zero = [(float(classes), 0.0) for classes in found]
-    rows = {classes: 3 * classes * DIM * 4 / 1e9 for classes in found}
+    megabytes = [(float(classes), extra / 1e6) for classes, (_, extra) in found.items()]
     time_plot = Plot(
         title=f"milliseconds a step over {sampled:,} sampled classes",
         x_label="classes", y_label="ms", x_scale="log",
         lines={"step": milliseconds, "zero": zero},
     )  # fmt: skip
     memory_plot = Plot(
-        title="GB: prototypes and moments, and with everything else at its peak",
-        x_label="classes", y_label="GB", x_scale="log",
-        lines={
-            "prototypes, moments": [(float(classes), size) for classes, size in rows.items()],
-            "peak": [(float(k), rows[k] + extra / 1e9) for k, (_, extra) in found.items()],
-        },
+        title="MB of memory at the peak beyond prototypes and moments",
+        x_label="classes", y_label="MB", x_scale="log",
+        lines={"peak": megabytes, "zero": zero},
     )  # fmt: skip
     output.mkdir(parents=True, exist_ok=True)
     path = output / "partial_fc_growth.png"
