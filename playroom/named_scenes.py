@@ -25,7 +25,7 @@ STATES: tuple[State, ...] = get_args(State)
 
 _SHAPES = ((1.0, 1.0), (1.0, 1.0), (4 / 3, 1.0), (1.0, 4 / 3))
 _UPRIGHT_SHARE = 0.55
-_LEAST_CONTRAST = 100.0
+_LEAST_CONTRAST = 90.0
 """Distance in RGB that a colour keeps from every colour of the ground."""
 
 

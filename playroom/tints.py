@@ -21,7 +21,7 @@ NAMED_COLOURS: dict[str, Colour] = {
     "green": (40, 158, 62),
     "blue": (36, 96, 222),
     "purple": (126, 52, 178),
-    "pink": (250, 140, 196),
+    "pink": (248, 112, 184),
     "brown": (112, 66, 36),
 }
 """What tinted things are called, and the middle of what they look like."""
