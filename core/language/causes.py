@@ -19,20 +19,27 @@ _BLOCK = re.compile(r"(?:^|\.)layers\.(\d+)\.(?:self_attn|mlp)\.[\w.]+$")
 _WRAPPERS = ("module.", "_orig_mod.", "base_model.model.")
 
 
+def causes_of_keys(found: Iterable[str]) -> list[str]:
+    """What weights with these keys are, whatever their config.json says; empty if none is known."""
+    keys = list(found)
+    if family := family_of_keys(keys):
+        return [f"by its weights it is another model than config.json says: {family}"]
+    if wrapper := _wrapper(keys):
+        return [
+            f"every key begins with {wrapper!r}, which a wrapper of training wrote: save them "
+            "without it"
+        ]
+    return []
+
+
 def causes_of_report(source: VlmSource, report: KeyReport) -> list[str]:
     """Why a model's keys are not those of its architecture, most telling first; empty when they are
     or when no cause is known.
     """
     if report.is_clean:
         return []
-    wrong = [*report.unexpected, *(key for key, _, _ in report.misshapen)]
-    if family := family_of_keys(wrong):
-        return [f"the weights are those of another model than config.json says: {family}"]
-    if wrapper := _wrapper(source.shapes):
-        return [
-            f"every key begins with {wrapper!r}, which a wrapper of training wrote: save them "
-            "without it"
-        ]
+    if report.unexpected and (causes := causes_of_keys(report.unexpected)):
+        return causes
     found = [_other_language(source, report), _vocabulary(source, report)]
     found += [_missing_blocks(source), *_missing_parts(report)]
     return [cause for cause in found if cause] + _causes_of_tower(source, report)
@@ -79,7 +86,8 @@ def _missing_blocks(source: VlmSource) -> str | None:
     depth = source.config.language["num_hidden_layers"]
     numbers = {
         int(match[1])
-        for key in source.shapes
+        for part in source.parts
+        for key in part.shapes
         if not _is_of_tower(key) and (match := _BLOCK.search(key))
     }
     absent = set(range(depth)) - numbers
@@ -135,17 +143,21 @@ def _causes_of_tower(source: VlmSource, report: KeyReport) -> list[str]:
     wrong = [*report.missing, *report.unexpected, *(key for key, _, _ in report.misshapen)]
     if not any(key.startswith(prefix) for key in wrong):
         return []
-    shapes = {key: shape for key, shape in source.shapes.items() if key.startswith(prefix)}
+    shapes = {
+        key.removeprefix(prefix): shape
+        for key, shape in source.shapes.items()
+        if key.startswith(prefix)
+    }
     if not shapes:
         return ["the weights of the tower are not in the folder"]
-    if f"{prefix}embeddings.patch_embedding.bias" in shapes:
+    if "embeddings.patch_embedding.bias" in shapes:
         return ["the tower is a SigLIP; only CLIP and MLCD towers are read here"]
     inner = TowerSource(
         path=source.path,
         description="the tower within",
         config=source.config.tower,
         naming=None if names is None else HUGGINGFACE,
-        prefix=prefix,
+        prefix="",
         shapes=shapes,
     )
     return tower_causes.causes_of_report(inner, inner.compare())

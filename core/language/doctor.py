@@ -12,11 +12,10 @@ from typing import TypeAlias
 from mlcd.core import diagnosis
 from mlcd.core.checkpoint import read_json, read_shapes
 from mlcd.core.diagnosis import float_types
-from mlcd.core.language.causes import causes_of_report
+from mlcd.core.language.causes import causes_of_keys, causes_of_report
 from mlcd.core.language.config import VlmConfig
 from mlcd.core.language.formats import llava_next
 from mlcd.core.language.formats.chat_template import STATED
-from mlcd.core.language.formats.families import family_of_keys
 from mlcd.core.language.formats.recognise import recognise
 from mlcd.core.language.formats.source import VlmSource
 from mlcd.core.language.formats.tokenizers import check_tokenizer, has_tokenizer
@@ -36,9 +35,9 @@ def diagnose(path: str | Path) -> Diagnosis:
     path = Path(path)
     try:
         source = recognise(path)
+        report = source.compare()
     except (ValueError, OSError) as error:
         return _unrecognised(path, error)
-    report = source.compare()
     problems = [report.summary()] if not report.is_clean else []
     return Diagnosis(
         path=path,
@@ -75,8 +74,7 @@ def _unrecognised(path: Path, error: Exception) -> Diagnosis:
             problems=(problem,),
             causes=tuple(_causes_of_path(path)),
         )
-    family = family_of_keys(shapes)
-    causes = [f"by its weights it is {family}"] if family else _causes_of_path(path)
+    causes = causes_of_keys(shapes) or _causes_of_path(path)
     return Diagnosis(
         path=path,
         description=f"{kind} of weights, of no vision-language model that is read here",

@@ -12,9 +12,19 @@ HEAD = "language.lm_head.weight"
 
 
 def build_empty(config: VlmConfig) -> VisionLanguageModel:
-    """A model without memory for its weights (on the meta device)."""
-    with torch.device("meta"):
-        return VisionLanguageModel(config)
+    """A model without memory for its weights (on the meta device).
+
+    ValueError when Transformers cannot build its language model, whose settings are not all known
+    here.
+    """
+    try:
+        with torch.device("meta"):
+            return VisionLanguageModel(config)
+    except (RuntimeError, LookupError, TypeError, AttributeError, ArithmeticError) as error:
+        reason = " ".join(str(error).split())
+        raise ValueError(
+            f"no Qwen2 can be built from these settings of the language model ({reason})"
+        ) from error
 
 
 def stored_weights(vlm: VisionLanguageModel) -> dict[str, Tensor]:

@@ -78,7 +78,7 @@ def transformers_limits(config: VlmConfig) -> list[Limit]:
         if (value := getattr(config, setting)) != only:
             limits.append(Limit(setting=setting, value=value, why=f"LlavaNext {does}"))
     for setting, instead, does in (
-        ("max_tiles", None, "has no limit on tokens (anyres_max_N)"),
+        ("max_tiles", None, "has no limit on the tokens of a picture, published as anyres_max_N"),
         ("unpad_rule", "round", "rounds where it unpads, so that some sizes of pictures have a "
          "row more or less"),
         ("several_images", "tiled", "cuts each of several pictures into tiles"),

@@ -148,17 +148,12 @@ def _preprocess(
     if not isinstance(stated, Mapping):
         return None, (f"no {huggingface.PREPROCESSOR}: pictures are prepared as CLIP does",)
     side = vision.get("image_size")
-    sizes = {
-        length
-        for name in ("size", "crop_size")
-        for length in _lengths(stated.get(name))
-        if length is not None
-    }
-    if sizes - {side}:
-        raise ValueError(
-            f"{file}: pictures are prepared at {sorted(sizes)} pixels, the tower of config.json "
-            f"takes {side}"
-        )
+    for name in ("size", "crop_size"):
+        for length in _lengths(stated.get(name)):
+            if length not in (None, side):
+                raise ValueError(
+                    f"{file}: {name} {stated[name]!r}: the tower of config.json takes {side} pixels"
+                )
     kept = {
         name: stated[name]
         for name in ("do_rescale", "rescale_factor", "do_normalize", "image_mean", "image_std",

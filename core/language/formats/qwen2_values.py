@@ -21,9 +21,9 @@ def read_language(values: Mapping[str, Any], path: Path) -> dict[str, Any]:
     from huggingface_hub.errors import StrictDataclassError
     from transformers import Qwen2Config
 
-    known = language_values(values)
-    known |= {name: values[name] for name in _READ if values.get(name) is not None}
     try:
+        known = language_values(values)
+        known |= {name: values[name] for name in _READ if values.get(name) is not None}
         return language_values(Qwen2Config(**known).to_dict())
     except (StrictDataclassError, ValueError, TypeError, LookupError, AttributeError) as error:
         reason = " ".join(str(error).split())

@@ -29,9 +29,10 @@ def recognise(path: Path) -> VlmSource:
     if values.get("kind") == KIND:
         return _ours(folder, values)
     if "kind" not in values:
-        if values.get("model_type") == llava_next.MODEL_TYPE:
+        model_type = values.get("model_type")
+        if model_type == llava_next.MODEL_TYPE:
             return llava_next.read(folder, values)
-        if values.get("model_type") in llava_hf.CLASSES:
+        if isinstance(model_type, str) and model_type in llava_hf.CLASSES:
             return llava_hf.read(folder, values)
     raise ValueError(f"{folder / 'config.json'}: {describe(values)}")
 
