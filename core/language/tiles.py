@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import PIL.Image
@@ -16,6 +17,9 @@ from mlcd.core.language.pinpoints import Size, best_resolution, fitted_size
 
 MOST_PADDED = 8
 """As published: more pictures than these in one conversation are frames, pooled."""
+
+Arrangement = Literal["alone", "padded", "frame"]
+"""Of a picture in a conversation: by the config's layout, as one padded tile, or pooled."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,11 +49,22 @@ def cut_images(images: Sequence[ImageSource], config: VlmConfig) -> list[Tiles]:
 
     `ImageError` names the first picture that cannot be read.
     """
-    if len(images) == 1 or config.several_images == "tiled":
-        return [cut_tiles(image, config) for image in images]
-    if len(images) <= MOST_PADDED:
-        return [cut_tiles(image, config, layout="pad") for image in images]
-    return [cut_frames([image], config) for image in images]
+    arrangement = arrangement_of(len(images), config)
+    return [cut_image(image, config, arrangement) for image in images]
+
+
+def arrangement_of(number: int, config: VlmConfig) -> Arrangement:
+    """How each of `number` pictures in one conversation is laid out."""
+    if number == 1 or config.several_images == "tiled":
+        return "alone"
+    return "padded" if number <= MOST_PADDED else "frame"
+
+
+def cut_image(image: ImageSource, config: VlmConfig, arrangement: Arrangement) -> Tiles:
+    """The tiles of one picture of a conversation."""
+    if arrangement == "frame":
+        return cut_frames([image], config)
+    return cut_tiles(image, config, layout="pad" if arrangement == "padded" else None)
 
 
 def cut_tiles(image: ImageSource, config: VlmConfig, *, layout: ImageLayout | None = None) -> Tiles:
