@@ -57,3 +57,10 @@ def test_the_nearest_one_is_that_of_all_scores(highest: int, is_spherical: bool)
         assert torch.equal(labels, first)
     else:  # the square is rounded, so equal distances may not be
         assert torch.allclose(scores.gather(1, labels[:, None]).squeeze(1), expected, atol=0.1)
+
+
+def test_a_row_that_is_not_a_number_gets_no_label() -> None:
+    rows = whole_numbers(10, 3, 0)
+    rows[4, 2] = torch.nan
+    labels = nearest_few(rows, whole_numbers(61, 3, 1), 3)[1]
+    assert (labels == -1).all(dim=1).tolist() == [row == 4 for row in range(10)]
