@@ -9,12 +9,26 @@ from typing import TYPE_CHECKING, Any
 from mlcd.core.language.config import VlmConfig
 
 if TYPE_CHECKING:
+    from mlcd.core.language.conversation_cache import ConversationCache
+    from mlcd.core.language.generation import generate_batch
     from mlcd.core.language.loading import load_vlm, save_vlm
+    from mlcd.core.language.sampling import GenerationSettings
     from mlcd.core.language.vlm import VisionLanguageModel
 
-__all__ = ["VisionLanguageModel", "VlmConfig", "load_vlm", "save_vlm"]
+__all__ = [
+    "ConversationCache",
+    "GenerationSettings",
+    "VisionLanguageModel",
+    "VlmConfig",
+    "generate_batch",
+    "load_vlm",
+    "save_vlm",
+]
 
 _WITH_TORCH = {
+    "ConversationCache": "mlcd.core.language.conversation_cache",
+    "GenerationSettings": "mlcd.core.language.sampling",
+    "generate_batch": "mlcd.core.language.generation",
     "load_vlm": "mlcd.core.language.loading",
     "save_vlm": "mlcd.core.language.loading",
     "VisionLanguageModel": "mlcd.core.language.vlm",

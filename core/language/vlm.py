@@ -7,6 +7,7 @@ reading and writing weights in `loading.py`.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
@@ -14,10 +15,15 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from torch.nn.utils.rnn import pad_sequence
 
+from mlcd.core.images import ImageSource
 from mlcd.core.language.config import IGNORE, IMAGE_TOKEN, VlmConfig
+from mlcd.core.language.conversation_cache import ConversationCache
+from mlcd.core.language.generation import AnswerStream, Cancel, generate, stream
 from mlcd.core.language.merging import merge_tiles
+from mlcd.core.language.messages import Message
 from mlcd.core.language.projector import mlp2x_gelu
 from mlcd.core.language.qwen2 import build_language
+from mlcd.core.language.sampling import GenerationSettings
 from mlcd.core.language.tiles import Tiles
 from mlcd.core.towers.vit import VisionTower
 
@@ -74,6 +80,38 @@ class VisionLanguageModel(nn.Module):
     def device(self) -> torch.device:
         """Where the weights are."""
         return next(self.projector.parameters()).device
+
+    def generate(
+        self,
+        messages: Sequence[Message],
+        *,
+        max_new_tokens: int | None = None,
+        images: Sequence[ImageSource] = (),
+        settings: GenerationSettings | None = None,
+        cache: ConversationCache | None = None,
+        cancel: Cancel | None = None,
+    ) -> str:
+        """The answer to a conversation, greedy unless the settings say otherwise; see
+        `generation.stream`. `max_new_tokens` goes before that of the settings.
+        """
+        settings = _settings(settings, max_new_tokens)
+        return generate(
+            self, messages, images=images, settings=settings, cache=cache, cancel=cancel
+        )
+
+    def stream(
+        self,
+        messages: Sequence[Message],
+        *,
+        max_new_tokens: int | None = None,
+        images: Sequence[ImageSource] = (),
+        settings: GenerationSettings | None = None,
+        cache: ConversationCache | None = None,
+        cancel: Cancel | None = None,
+    ) -> AnswerStream:
+        """The same answer in pieces, as they are written."""
+        settings = _settings(settings, max_new_tokens)
+        return stream(self, messages, images=images, settings=settings, cache=cache, cancel=cancel)
 
     def encode(self, tiles: Sequence[Tiles]) -> list[Tensor]:
         """The tokens of each picture: (N_i, D). All tiles go through the tower in one pass.
@@ -217,6 +255,13 @@ class VisionLanguageModel(nn.Module):
         side = self.config.tile_size
         tiles = Tiles(torch.zeros(1, 3, side, side), (side, side))
         return self.encode([tiles])[0].sum()
+
+
+def _settings(
+    settings: GenerationSettings | None, max_new_tokens: int | None
+) -> GenerationSettings:
+    settings = settings or GenerationSettings()
+    return settings if max_new_tokens is None else replace(settings, max_new_tokens=max_new_tokens)
 
 
 def _kept_length(lengths: Sequence[int], max_length: int | None) -> int:

@@ -1,0 +1,274 @@
+"""Writing answers: one, in pieces while it is written, or several at a time.
+
+Greedy answers are the same in all these ways, token for token in float32.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from mlcd.core.images import ImageSource
+from mlcd.core.language.answer import Answer, Ending
+from mlcd.core.language.config import IMAGE_TOKEN
+from mlcd.core.language.conversation_cache import ConversationCache
+from mlcd.core.language.decoder import check_decoder, predict, run_decoder
+from mlcd.core.language.key_values import KeyValues
+from mlcd.core.language.messages import Message, pictures_in, read_messages
+from mlcd.core.language.pictures import Picture, PictureFeatures
+from mlcd.core.language.sampling import GenerationSettings
+from mlcd.core.language.templates import end_ids, render, stop_texts
+from mlcd.core.language.tokens import special_words
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+    from mlcd.core.language.vlm import VisionLanguageModel
+
+Cancel = Callable[[], bool]
+"""Asked before each token whether the answer is no longer wanted."""
+
+
+class AnswerStream(Iterator[str]):
+    """The pieces of one answer, each computed when it is asked for; joined they are the answer."""
+
+    def __init__(self, pieces: Generator[str], answer: Answer, num_prompt_tokens: int) -> None:
+        self._pieces, self._answer = pieces, answer
+        self.num_prompt_tokens = num_prompt_tokens
+        """Tokens before the answer, pictures included."""
+
+    def __next__(self) -> str:
+        return next(self._pieces)
+
+    def close(self) -> None:
+        """Compute nothing more."""
+        self._pieces.close()
+        self._answer.ending = self._answer.ending or "cancelled"
+
+    @property
+    def ids(self) -> list[int]:
+        """The tokens so far, without the one that ended the answer."""
+        return list(self._answer.ids)
+
+    @property
+    def ending(self) -> Ending | None:
+        """Why the answer is over; None while it is not."""
+        return self._answer.ending
+
+
+def stream(
+    vlm: VisionLanguageModel,
+    messages: Sequence[Message],
+    *,
+    images: Sequence[ImageSource] = (),
+    settings: GenerationSettings | None = None,
+    cache: ConversationCache | None = None,
+    cancel: Cancel | None = None,
+) -> AnswerStream:
+    """The answer to a conversation in pieces of text, whole characters each.
+
+    `images` are for the image parts of the messages that come without one. With a `cache` the next
+    question of a conversation is answered sooner, and not otherwise. The answer ends where the
+    model ends it, at a stop text, after `max_new_tokens` or where the model's room is full.
+
+    ValueError when the messages are no conversation, need more room than the model has, or have
+    more or fewer places than there are pictures; `ImageError` for a picture that cannot be read.
+    """
+    settings, cache = settings or GenerationSettings(), cache or ConversationCache(0)
+    cache.bind(vlm)
+    prompt = _prepare(vlm, messages, images, cache.features)
+    answer = _begin(vlm, prompt, settings)
+    return AnswerStream(_pieces(vlm, prompt, answer, cache, cancel), answer, prompt.length)
+
+
+def generate(
+    vlm: VisionLanguageModel,
+    messages: Sequence[Message],
+    *,
+    images: Sequence[ImageSource] = (),
+    settings: GenerationSettings | None = None,
+    cache: ConversationCache | None = None,
+    cancel: Cancel | None = None,
+) -> str:
+    """The answer to a conversation; what `stream` gives, as one text."""
+    pieces = stream(vlm, messages, images=images, settings=settings, cache=cache, cancel=cancel)
+    return "".join(pieces)
+
+
+@torch.no_grad()
+def generate_batch(
+    vlm: VisionLanguageModel,
+    conversations: Sequence[Sequence[Message]],
+    *,
+    settings: GenerationSettings | None = None,
+    cache: ConversationCache | None = None,
+    cancel: Cancel | None = None,
+) -> list[str]:
+    """The answers to several conversations, written together; each as `generate` would write it.
+
+    Nothing is padded, so lengths may differ. A picture in several conversations is encoded once;
+    with a `cache`, once for all batches. What is raised is as in `stream`.
+    """
+    settings, cache = settings or GenerationSettings(), cache or ConversationCache(0)
+    cache.bind(vlm)
+    prompts = [_prepare(vlm, messages, (), cache.features) for messages in conversations]
+    if not prompts:
+        return []
+    answers = [_begin(vlm, prompt, settings) for prompt in prompts]
+    pictures = [own for prompt in prompts for own in prompt.pictures]
+    features = iter(cache.features.encode(vlm, pictures))
+    tokens = [
+        vlm.embed(torch.tensor(prompt.ids), [next(features) for _ in prompt.pictures])
+        for prompt in prompts
+    ]
+    texts = [""] * len(prompts)
+    seen = KeyValues(vlm.language.config, len(prompts))
+    for pieces in _write(vlm, tokens, seen, answers, cancel):
+        texts = [text + piece for text, piece in zip(texts, pieces, strict=True)]
+    return texts
+
+
+@dataclass(frozen=True, slots=True)
+class _Prompt:
+    """What stands before an answer."""
+
+    ids: list[int]
+    pictures: list[Picture]
+
+    @property
+    def length(self) -> int:
+        """Tokens, pictures included."""
+        return len(self.ids) + sum(own.num_tokens - 1 for own in self.pictures)
+
+
+def _prepare(
+    vlm: VisionLanguageModel,
+    messages: Sequence[Message],
+    images: Sequence[ImageSource],
+    features: PictureFeatures,
+) -> _Prompt:
+    check_decoder(vlm.language)
+    sources = pictures_in(read_messages(messages), images)
+    ids = render(messages, vlm.config.template, _tokenizer(vlm))
+    prompt = _Prompt(ids, features.read(vlm, sources))
+    if prompt.length >= (limit := _limit(vlm)):
+        of_pictures = sum(own.num_tokens for own in prompt.pictures)
+        raise ValueError(
+            f"the conversation takes {prompt.length:,} tokens, {of_pictures:,} of them for "
+            f"{len(prompt.pictures)} pictures, and this model has room for {limit:,}, the answer "
+            "included: shorten the question, or leave out pictures or earlier turns"
+        )
+    return prompt
+
+
+def _begin(vlm: VisionLanguageModel, prompt: _Prompt, settings: GenerationSettings) -> Answer:
+    tokenizer, template = _tokenizer(vlm), vlm.config.template
+    ends = set(end_ids(template, tokenizer))
+    of_model = vlm.language.config.eos_token_id  # one, several or none
+    several = of_model if isinstance(of_model, (list, tuple)) else [of_model]
+    ends |= {number for number in several if number is not None}
+    words = special_words(tokenizer)  # never part of a text: they stop as tokens
+    ends |= {words[text] for text in settings.stop if text in words}
+    return Answer(
+        tokenizer,
+        settings,
+        ends=ends,
+        stop=settings.stop + stop_texts(template),
+        room=min(settings.max_new_tokens, _limit(vlm) - prompt.length),
+    )
+
+
+def _pieces(
+    vlm: VisionLanguageModel,
+    prompt: _Prompt,
+    answer: Answer,
+    cache: ConversationCache,
+    cancel: Cancel | None,
+) -> Generator[str]:
+    names = cache.names(prompt.ids, prompt.pictures)
+    seen = cache.take(names) or KeyValues(vlm.language.config)
+    try:
+        tokens = _embed_rest(vlm, prompt, seen.lengths[0], cache.features)
+        for (piece,) in _write(vlm, [tokens], seen, [answer], cancel):
+            if piece:
+                yield piece
+    finally:  # also when the caller closes or forgets it
+        cache.keep(names + answer.ids, seen)
+
+
+def _embed_rest(
+    vlm: VisionLanguageModel, prompt: _Prompt, num_known: int, features: PictureFeatures
+) -> Tensor:
+    """The tokens after the `num_known` first, (L, D); pictures among those are not looked at."""
+    following = iter(prompt.pictures)
+    needed: list[Picture | None] = []  # None: known already
+    end = 0
+    for token in prompt.ids:
+        if token == IMAGE_TOKEN:
+            picture = next(following)
+            end += picture.num_tokens
+            needed.append(picture if end > num_known else None)
+        else:
+            end += 1
+    encoded = iter(features.encode(vlm, [own for own in needed if own is not None]))
+    nothing = torch.zeros(1, 1, device=vlm.device).expand(-1, vlm.config.width)
+    images = [
+        nothing.expand(picture.num_tokens, -1) if own is None else next(encoded)
+        for own, picture in zip(needed, prompt.pictures, strict=True)
+    ]
+    with torch.no_grad():
+        return vlm.embed(torch.tensor(prompt.ids), images)[num_known:]
+
+
+def _write(
+    vlm: VisionLanguageModel,
+    prompts: Sequence[Tensor],
+    seen: KeyValues,
+    answers: Sequence[Answer],
+    cancel: Cancel | None,
+) -> Iterator[list[str]]:
+    """Write answers token by token: of each step the new text of every answer, in their order.
+
+    `prompts`: what was not `seen` of each conversation, (L_i, D).
+    """
+    tokens, counts = torch.cat(list(prompts)), [len(prompt) for prompt in prompts]
+    writing = list(range(len(answers)))
+    while True:
+        pieces = [""] * len(answers)
+        if cancel is not None and cancel():
+            for number in writing:
+                pieces[number] = answers[number].finish("cancelled")
+            yield pieces
+            return
+        logits = predict(vlm.language, run_decoder(vlm.language, tokens, counts, seen))
+        for number, row in zip(writing, logits, strict=True):
+            pieces[number] = answers[number].take(row)
+        yield pieces
+        rows = [row for row, number in enumerate(writing) if answers[number].ending is None]
+        if not rows:
+            return
+        seen.select(rows)
+        writing = [writing[row] for row in rows]
+        last = [answers[number].ids[-1] for number in writing]
+        with torch.no_grad():
+            tokens = vlm.embed(torch.tensor(last, dtype=torch.int64))  # (B, D)
+        counts = [1] * len(writing)
+
+
+def _tokenizer(vlm: VisionLanguageModel) -> PreTrainedTokenizerBase:
+    if vlm.tokenizer is None:
+        raise ValueError(
+            f"{vlm.name} has no tokenizer, and questions are text: load a folder with its "
+            "tokenizer.json, or set vlm.tokenizer"
+        )
+    return vlm.tokenizer
+
+
+def _limit(vlm: VisionLanguageModel) -> int:
+    """Tokens that the model has room for, the answer included."""
+    positions: int = vlm.language.config.max_position_embeddings
+    return min(vlm.config.max_length, positions)
