@@ -40,6 +40,11 @@ class Sam(nn.Module):
         """Where the weights are."""
         return self.model.device
 
+    @property
+    def encoder(self) -> nn.Module:
+        """The part that looks at pictures."""
+        return self.model.vision_encoder
+
     def encode(self, pixels: Tensor) -> Tensor:
         """The embeddings of pictures: (B, 3, S, S) -> (B, C, grid, grid)."""
         weight = self.model.vision_encoder.patch_embed.projection.weight

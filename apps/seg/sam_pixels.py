@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from PIL.Image import Resampling
 from torch import Tensor
 from torch.nn.functional import interpolate
@@ -15,9 +14,6 @@ from torch.nn.functional import interpolate
 from mlcd.apps.seg.sam_config import SamConfig
 from mlcd.core.images import ImageSource
 from mlcd.core.images.reading import read_picture
-
-Mask = NDArray[np.bool_]
-"""bool (H, W)."""
 
 
 def fitted_shape(height: int, width: int, side: int) -> tuple[int, int]:

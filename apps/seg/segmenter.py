@@ -1,0 +1,143 @@
+"""A picture and a phrase in, a mask out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mlcd.apps.seg.config import PHRASE
+from mlcd.apps.seg.loading import load_seg
+from mlcd.apps.seg.model import SegmentationModel
+from mlcd.apps.seg.seg_word import decode_answer, encode_answer
+from mlcd.apps.seg.view import Reply, View
+from mlcd.core.images import ImageSource, read_image
+from mlcd.core.language.config import IMAGE_TOKEN
+from mlcd.core.language.decoder import check_decoder
+from mlcd.core.language.templates import end_ids, render
+from mlcd.core.masks import Mask
+
+MOST_WORDS = 64
+"""Ids of an answer; a model that goes on for longer is stopped."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Segmentation:
+    """What a phrase is in a picture of H x W pixels."""
+
+    is_present: bool
+    """Whether it is there: the model gave a mask, and the mask has a pixel."""
+    mask: Mask | None
+    """bool (H, W), all masks together; None where it is not present."""
+    masks: tuple[Mask, ...]
+    """One for each [SEG] of the answer, in order; a single one of several may be empty."""
+    score: float
+    """How sure it is of the pixels, 0 to 1: their mean probability. 0 where it is not present."""
+    text: str
+    """What the model wrote."""
+
+
+class Segmenter:
+    """A segmentation model that answers phrases."""
+
+    def __init__(self, model: SegmentationModel) -> None:
+        """ValueError for a model without a tokenizer, or whose decoder cannot be run here."""
+        tokenizer = model.vlm.tokenizer
+        if tokenizer is None:
+            raise ValueError(f"{model.name}: no tokenizer, so no phrase can be read")
+        check_decoder(model.vlm.language)
+        self.model = model
+        self._tokenizer = tokenizer
+
+    @classmethod
+    def load(
+        cls,
+        name_or_path: str | Path,
+        *,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> Segmenter:
+        """The model of an embedded name, a folder (ours or the published layout) or a hub id.
+
+        Errors, device and number type are those of `load_seg`.
+        """
+        return cls(load_seg(name_or_path, device=device, dtype=dtype))
+
+    def segment(self, image: ImageSource, phrase: str, *, force: bool = False) -> Segmentation:
+        """Where the phrase is in the picture; as `segment_many` with one phrase."""
+        return self.segment_many(image, [phrase], force=force)[0]
+
+    def segment_many(
+        self, image: ImageSource, phrases: Sequence[str], *, force: bool = False
+    ) -> list[Segmentation]:
+        """Where each phrase is in the picture. The picture is encoded once; the answers are
+        exactly those of single calls.
+
+        The model decides whether it is there; with `force` an answer with a mask is written for it
+        when it gave none. `ImageError` for a picture that cannot be read, ValueError for an empty
+        phrase or one that is too long for the model.
+        """
+        if isinstance(phrases, str):
+            raise ValueError("expected a list of phrases, got one text; segment() takes that")
+        picture = read_image(image)
+        prompts = [self._prompt(phrase) for phrase in phrases]
+        if not prompts:
+            return []
+        split = prompts[0].index(IMAGE_TOKEN) + 1
+        view = View(self.model, picture, prompts[0][:split])
+        questions = [prompt[split:] for prompt in prompts]
+        for phrase, question in zip(phrases, questions, strict=True):
+            self._check_length(phrase, len(question), view.num_tokens)
+        return [self._answer(view, question, force) for question in questions]
+
+    def _prompt(self, phrase: str) -> list[int]:
+        """The whole question; what the phrase says are letters, whatever words it spells."""
+        said = " ".join(phrase.split())
+        if not said:
+            raise ValueError("an empty phrase: say in words what to look for")
+        config = self.model.config
+        text = {"type": "text", "text": config.question.replace(PHRASE, said)}
+        message = {"role": "user", "content": [{"type": "image"}, text]}
+        return render([message], config.vlm.template, self._tokenizer)
+
+    def _check_length(self, phrase: str, length: int, before: int) -> None:
+        most = self.model.config.vlm.max_length
+        if before + length + MOST_WORDS > most:
+            raise ValueError(
+                f"a phrase of {len(phrase.split()):,} words is too long: with the picture and an "
+                f"answer it takes {before + length + MOST_WORDS:,} tokens, this model reads "
+                f"{most:,}; shorten it"
+            )
+
+    def _answer(self, view: View, question: list[int], force: bool) -> Segmentation:
+        config = self.model.config
+        ends = end_ids(config.vlm.template, self._tokenizer)
+        reply = view.write(question, ends, MOST_WORDS)
+        if force and config.seg_id not in reply.ids:
+            answer = encode_answer(self._tokenizer, config.answer, config.seg_id)
+            reply = view.dictate(question, answer)
+        text = decode_answer(self._tokenizer, reply.ids, config.seg_id)
+        if config.seg_id not in reply.ids:
+            return Segmentation(False, None, (), 0.0, text)
+        return _segmentation(view.masks(_at(reply, config.seg_id)), text)
+
+
+def _at(reply: Reply, seg_id: int) -> Tensor:
+    """The states at [SEG]: (M, D)."""
+    return reply.hidden[[number == seg_id for number in reply.ids]]
+
+
+def _segmentation(logits: Tensor, text: str) -> Segmentation:
+    """Masks where the logits are above 0, and the mean probability there: (M, H, W)."""
+    highest = logits.amax(dim=0)
+    mask = highest > 0
+    masks = tuple(np.asarray(own.cpu()) for own in logits > 0)
+    if not bool(mask.any()):
+        return Segmentation(False, None, masks, 0.0, text)
+    return Segmentation(
+        True, np.asarray(mask.cpu()), masks, float(highest[mask].sigmoid().mean()), text
+    )
