@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -64,13 +64,24 @@ def part_of(name: str) -> str:
     return name.partition(".")[0]
 
 
+def decoder_matrices(vlm: VisionLanguageModel) -> list[nn.Parameter]:
+    """The matrices in the blocks of the language model that learn: what Muon may train."""
+    layers = vlm.language.model.layers
+    return [each for each in layers.parameters() if each.ndim == 2 and each.requires_grad]
+
+
 def rate_groups(
-    vlm: VisionLanguageModel, rates: PartRates, *, weight_decay: float
+    vlm: VisionLanguageModel,
+    rates: PartRates,
+    *,
+    weight_decay: float,
+    without: Collection[nn.Parameter] = (),
 ) -> list[dict[str, Any]]:
     """Groups of what learns, for an optimizer: by rate, matrices with weight decay."""
     groups: dict[tuple[float, float], list[nn.Parameter]] = {}
+    left_out = {id(parameter) for parameter in without}
     for name, parameter in vlm.named_parameters():
-        if parameter.requires_grad:
+        if parameter.requires_grad and id(parameter) not in left_out:
             rate = getattr(rates, part_of(name))
             decay = weight_decay if parameter.ndim > 1 and not name.endswith("positions") else 0.0
             groups.setdefault((rate, decay), []).append(parameter)
@@ -96,8 +107,3 @@ def save_memory(vlm: VisionLanguageModel) -> None:
     name = "activation_checkpointing_enable"
     enable = getattr(language, name, None) or language.gradient_checkpointing_enable
     enable({"use_reentrant": False})
-
-
-def trained_parts(rates: PartRates) -> Iterator[str]:
-    """The names of the parts that learn."""
-    return (field.name for field in fields(rates) if getattr(rates, field.name) is not None)

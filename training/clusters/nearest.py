@@ -40,7 +40,7 @@ def nearest_few(rows: Tensor, prototypes: Tensor, count: int) -> tuple[Tensor, T
     """Scores and numbers of the `count` nearest, best first: (b, D), (K, D) -> (b, l), (b, l).
 
     The score is the product, a cosine where both are L2-normalised. Equal ones stand in their
-    order. `count` is at most K. A row that is not a number anywhere gets -1.
+    order. `count` is at most K. A row with a NaN gets -1.
     """
     best = rows.new_full((len(rows), count), -torch.inf)
     labels = torch.full(best.shape, -1, device=rows.device)

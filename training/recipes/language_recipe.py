@@ -48,6 +48,10 @@ class LanguageRecipe:
     warmup_share: float = 0.03
     schedule: ScheduleKind = "cosine"
     clip: float = 1.0
+    matrix_lr: float | None = None
+    """Of Muon, for the matrices of the language model's blocks; None: AdamW trains them too."""
+    average_decay: float | None = None
+    """Of the moving average of the weights, which is kept then; None: no average."""
     lora: Lora | None = None
     """Small matrices that learn in place of the language model's own, at its rate."""
     precision: Precision = "bf16"
@@ -71,6 +75,10 @@ class LanguageRecipe:
             )
         if self.lora is not None and self.rates.language is None:
             raise ValueError("lora needs rates.language: the rate of its matrices")
+        if self.matrix_lr is not None and (self.matrix_lr <= 0 or self.rates.language is None):
+            raise ValueError(
+                f"expected matrix_lr above 0 beside a rates.language, or none, got {self.matrix_lr}"
+            )
         if unknown := self.sources.keys() - {each.name for each in fields(self)}:
             raise ValueError(f"sources of unknown fields: {sorted(unknown)}")
 

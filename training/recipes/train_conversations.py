@@ -19,6 +19,7 @@ from mlcd.core.language.stored import build_empty
 from mlcd.core.language.vlm import VisionLanguageModel
 from mlcd.training.conversation_loss import (
     ConversationLoss,
+    decoder_matrices,
     freeze_parts,
     part_of,
     rate_groups,
@@ -32,6 +33,7 @@ from mlcd.training.data.feature_pass import look_at_pictures
 from mlcd.training.data.samples import SampleMaker
 from mlcd.training.loop import LoopSettings, run_steps
 from mlcd.training.lora import add_lora, merge_lora, save_lora
+from mlcd.training.muon import Muon
 from mlcd.training.parallel.start import start_placement
 from mlcd.training.progress import shown_progress
 from mlcd.training.recipes.language_recipe import LanguageRecipe
@@ -49,7 +51,7 @@ def train_conversations(
     *,
     way: str = "ddp",
     cache: Path | None = None,
-    origin: Mapping[str, Any] | None = None,
+    in_order: bool = False,
     loop: LoopSettings | None = None,
     card: Mapping[str, Any] | None = None,
 ) -> Path | None:
@@ -57,7 +59,8 @@ def train_conversations(
 
     `start` gives the model to begin with, in the precision asked for; `way` is how its weights are
     placed over the ranks (`parallel/start.py`); `cache` is a folder of what the tower, which must
-    then be frozen, said of the pictures. A run that was cut off goes on where it was. Called by all
+    then be frozen, said of the pictures; `in_order`: conversations come in the order of the source.
+    A run that was cut off goes on where it was. Called by all
     ranks together. ValueError when the folder holds another run.
     """
     placement = start_placement(way, precision=recipe.precision, clip=recipe.clip)
@@ -85,6 +88,7 @@ def train_conversations(
         ),
         batch_size=recipe.batch_size,
         is_grouped=recipe.is_grouped,
+        in_order=in_order,
         seed=recipe.seed,
     )
     freeze_parts(vlm, recipe.rates)
@@ -94,25 +98,21 @@ def train_conversations(
         save_memory(vlm)
     model = ConversationLoss(vlm)
     placement.spread(model, sharding_units(vlm))
-    optimizer = torch.optim.AdamW(
-        rate_groups(vlm, recipe.rates, weight_decay=recipe.weight_decay),
-        betas=recipe.betas,
-        fused=True,
-    )
+    optimizers = _optimizers(vlm, recipe)
     schedule = recipe.schedule_for(len(source))
     update = Update(
         model,
-        [optimizer],
+        optimizers,
         placement=placement,
         schedule=schedule,
         accumulate=recipe.accumulate,
         clip=recipe.clip,
+        average_decay=recipe.average_decay,
         seed=recipe.seed,
     )
     settings = recipe.settings() | {
         "start": vlm.name,
         "conversations": source.digest(),
-        **(origin or {}),
     }
     is_done = run_steps(
         update, data, steps=schedule.steps, folder=output, settings=settings, loop=loop
@@ -144,6 +144,15 @@ def train_conversations(
         )
     accelerator.wait_for_everyone()
     return output / "model"
+
+
+def _optimizers(vlm: VisionLanguageModel, recipe: LanguageRecipe) -> list[torch.optim.Optimizer]:
+    matrices = decoder_matrices(vlm) if recipe.matrix_lr is not None else []
+    groups = rate_groups(vlm, recipe.rates, weight_decay=recipe.weight_decay, without=matrices)
+    adamw = torch.optim.AdamW(groups, betas=recipe.betas, fused=True)
+    if recipe.matrix_lr is None:
+        return [adamw]
+    return [Muon(matrices, lr=recipe.matrix_lr, weight_decay=recipe.weight_decay), adamw]
 
 
 def _look(
