@@ -166,7 +166,8 @@ class _Said:
     """What a conversation has already told about its picture."""
 
     def __init__(self) -> None:
-        self._attributes: defaultdict[int, set[str]] = defaultdict(set)
+        # That a thing is alone in its picture nobody has to be told.
+        self._attributes: defaultdict[int, set[str]] = defaultdict(lambda: {"only"})
         self._words: set[str] = set()
 
     def gives_away(self, question: Question) -> bool:

@@ -99,6 +99,9 @@ def _judge_presence(sight: Sight, text: str) -> Question | None:
         bool(same),
         {"something": f"{_article(text)} {text}"},
         combination=(text, OWN_COLOURS, "present"),
+        links=tuple(
+            Link(index=thing.index, attributes=frozenset({"name", "present"})) for thing in same
+        ),
         fresh=(text,),
     )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from mlcd.playroom.names import all_uses
-from mlcd.playroom.questions.question import Question, combination_of
+from mlcd.playroom.questions.question import Link, Question, combination_of
 from mlcd.playroom.relations import Sight
 
 
@@ -24,6 +24,7 @@ def use_questions(sight: Sight) -> list[Question]:
                 accepted=name.accepted,
                 words={"purpose": use.purpose},
                 combination=combination_of(fitting[0], use.purpose),
+                links=(Link(index=fitting[0].index, attributes=frozenset({"name", "purpose"})),),
                 fresh=(name.text,),
                 size=fitting[0].named.placed.size,
             )

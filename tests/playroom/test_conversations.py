@@ -127,3 +127,17 @@ def test_every_caption_has_a_request_and_a_text() -> None:
 def test_captions_and_conversations_are_about_other_pictures(index: int) -> None:
     first, second = caption(0, index, size=SIZE).image, conversation(0, index, size=SIZE).image
     assert first.shape != second.shape or np.abs(first.astype(int) - second).mean() > 1
+
+
+def test_the_name_of_a_single_thing_is_not_asked_once_it_was_said() -> None:
+    curriculum = Curriculum(num_single=1000)
+    asked = 0
+    for index in range(80):
+        turns = conversation(0, index, size=SIZE, curriculum=curriculum, most_turns=9).turns
+        for position, turn in enumerate(turns):
+            if turn.kind == "name":
+                asked += 1
+                before = [t for t in turns[:position] if t.kind != "count"]
+                said = " ".join(f"{t.question} {t.answer}" for t in before)
+                assert turn.answer not in said.replace("?", " ").replace(".", " ").split()
+    assert asked > 10
