@@ -76,7 +76,7 @@ def test_fish_offers_what_can_follow() -> None:
 def test_the_parsers_of_every_group_give_their_words(group: str) -> None:
     table = following_words({group: completion_spec(group)})
     assert "--help" in table[group]
-    if group not in ("env", "completion"):
+    if group not in ("env", "completion", "export"):  # which have no verbs
         assert any(not word.startswith("-") for word in table[group])
 
 
@@ -88,6 +88,7 @@ def test_the_printed_script_completes_our_own_flags(
     assert offered_by_bash(script, ["mlcd", "env", "--j"]) == {"--json"}
     assert offered_by_bash(script, ["mlcd", "completion", "z"]) == {"zsh"}
     assert offered_by_bash(script, ["mlcd", "retrieval", "search", "--she"]) == {"--sheet"}
+    assert offered_by_bash(script, ["mlcd", "export", "MODEL", "--to", "l"]) == {"llava-next"}
 
 
 @pytest.mark.parametrize("shell", ["zsh", "fish"])
