@@ -13,7 +13,12 @@ from tyro.conf import OmitArgPrefixes, Positional, arg
 from mlcd.cli.main import EXIT_INTERRUPTED
 from mlcd.cli.output import note, print_json, progress_bar, shown
 from mlcd.cli.pretrain import pretrain
-from mlcd.cli.train_language import align_projector, merge_lora, tune_instructions
+from mlcd.cli.train_language import (
+    align_projector,
+    embodied_tiny,
+    merge_lora,
+    tune_instructions,
+)
 from mlcd.cli.verbs import run_verb
 from mlcd.core.ray_workers import RayWorkers
 from mlcd.training.loop import LoopSettings
@@ -36,6 +41,7 @@ def main(arguments: Sequence[str]) -> int | None:
             "align-projector": align_projector,
             "tune-instructions": tune_instructions,
             "merge-lora": merge_lora,
+            "embodied-tiny": embodied_tiny,
         },
         arguments,
         description="Training recipes: each writes a model folder, and goes on after a kill.",

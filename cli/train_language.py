@@ -131,6 +131,48 @@ def merge_lora(
     note(f"{shown(output)}: its logits differ by {difference:.1e} from those beside the adapter")
 
 
+def embodied_tiny(
+    output: Annotated[Path, arg(aliases=["-o"], metavar="FOLDER")],
+    tower: str = "mlcd-tiny",
+    set: tuple[str, ...] = (),  # noqa: A002 - the name of the flag
+    loop: OmitArgPrefixes[LoopSettings] = LoopSettings(checkpoint_every=100, workers=1),  # noqa: B008
+    questions: int = 100,
+    plan: bool = False,
+) -> int | None:
+    """Train `mlcd-embodied-tiny`: a model of a few MB that answers questions about the playroom.
+
+    Run it again with the same settings to go on after an interruption. It ends by measuring the
+    model beside others' pictures, none, and the base tile alone.
+
+    Args:
+        output: The run's folder; the model folder is `model` in it, results are in `results`.
+        tower: A trained tower of tiles of 64 pixels.
+        set: Numbers of the recipe to change: `--set captions=1000 tune.rates.tower=None`.
+        loop: How the run is looked after.
+        questions: Test questions of each kind in each row.
+        plan: Print what the run consists of, and train nothing.
+    """
+    from mlcd.training.recipes.measure_embodied import measure_embodied, summary
+    from mlcd.training.recipes.train_embodied_tiny import (
+        EmbodiedTinyRecipe,
+        plan_embodied_tiny,
+        train_embodied_tiny,
+    )
+
+    recipe = overridden(EmbodiedTinyRecipe(tower=tower), set)
+    if plan:
+        print_json({"recipe": recipe.settings(), **plan_embodied_tiny(recipe)})
+        return None
+    model = train_embodied_tiny(recipe, output, loop=loop)
+    if model is None:
+        note(f"interrupted; the same command goes on from {shown(output)}")
+        return EXIT_INTERRUPTED
+    results = measure_embodied(model, output / "results", per_kind=questions)
+    print("\n".join(summary(results)))
+    note(f"{shown(model)}; look at the answers in {shown(output / 'results')}")
+    return None
+
+
 def _train(recipes: Recipes, name: str, run: ConversationRun, loop: LoopSettings) -> int | None:
     recipe = _recipe(recipes, name, run)
     if run.plan:
