@@ -75,7 +75,7 @@ class EmbodiedTinyRecipe:
     depth: int = 5
     mlp_width: int = 448
     num_heads: int = 4
-    captions: int = 48_000
+    captions: int = 80_000
     """Pictures of stage 1, each seen once."""
     questions: int = 80_000
     """Pictures of stage 2, each seen once, with `most_turns` questions."""
