@@ -99,10 +99,10 @@ def run_steps(
                 saved = _save_batch(
                     batch, folder / f"stopped-at-step-{done}-rank-{rank}.safetensors"
                 )
+                when = "after the step" if error.has_stepped else "before it changed a weight"
                 raise ValueError(
-                    f"step {done}: {error}; stopped before it changed a weight, and its batch is "
-                    f"in {saved}. Try a lower learning rate, or bf16 instead of fp16, in another "
-                    "folder"
+                    f"step {done}: {error}; stopped {when}, and its batch is in {saved}. Try a "
+                    "lower learning rate, or bf16 instead of fp16, in another folder"
                 ) from error
             is_last = done == steps
             tell(done, log.step(done, report, pictures=batch.num_pictures, is_last=is_last))

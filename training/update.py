@@ -38,7 +38,10 @@ if TYPE_CHECKING:
 
 
 class NotFiniteError(ValueError):
-    """A loss or a gradient that is NaN or infinite; no weight was changed by it."""
+    """A loss or a gradient that is NaN or infinite."""
+
+    has_stepped = False
+    """Whether weights were changed by it: DeepSpeed steps before it tells the norm."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -270,7 +273,9 @@ class Update:
 
     def _check_finite(self, name: str, value: float) -> None:
         if not math.isfinite(value):
-            raise NotFiniteError(f"{name} is {value}")
+            error = NotFiniteError(f"{name} is {value}")
+            error.has_stepped = name == "grad_norm" and self.placement.is_zero
+            raise error
 
 
 @contextlib.contextmanager

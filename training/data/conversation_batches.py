@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,6 +18,7 @@ from torch import Tensor
 
 from mlcd.core.images import ImageError
 from mlcd.core.language.config import IGNORE
+from mlcd.core.language.pinpoints import Size
 from mlcd.core.language.tiles import Tiles
 from mlcd.core.language.vlm import Sample
 from mlcd.training.data.conversation_files import ConversationSource
@@ -48,6 +50,26 @@ class ConversationBatch:
             Part(inputs=moved[first:last], weight=sum(map(num_learned, self.samples[first:last])))
             for first, last in even_parts(len(moved), count)
         ]
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """On its way from a worker it is a few tensors: each one takes an open file there."""
+        tiles = [own for sample in self.samples for own in sample.tiles]
+        pixels, seen = (
+            torch.cat(some) if some else None
+            for some in (
+                [own.pixels for own in tiles if own.seen is None],
+                [own.seen for own in tiles if own.seen is not None],
+            )
+        )
+        tokens = torch.cat([torch.stack(_tokens(sample)) for sample in self.samples], dim=1)
+        rows = [
+            (
+                len(sample.ids),
+                [(len(t), t.size, t.grid, t.is_video, t.seen is None) for t in sample.tiles],
+            )
+            for sample in self.samples
+        ]
+        return _unpacked, (tokens, pixels, seen, rows, self.skipped)
 
     def named_tensors(self) -> dict[str, Tensor]:
         """Ids, labels and pixels (or what a tower saw) of each sample by its number."""
@@ -156,6 +178,39 @@ class ConversationBatches:
         raise ValueError(
             f"{_TRIES} conversations one after the other cannot be used, the last: {skipped[-1]}"
         )
+
+
+def _tokens(sample: Sample) -> tuple[Tensor, Tensor]:
+    assert sample.labels is not None
+    return sample.ids, sample.labels
+
+
+def _unpacked(
+    tokens: Tensor,
+    pixels: Tensor | None,
+    seen: Tensor | None,
+    rows: Sequence[tuple[int, Sequence[tuple[int, Size, Any, bool, bool]]]],
+    skipped: tuple[str, ...],
+) -> ConversationBatch:
+    """What `ConversationBatch.__reduce__` took apart."""
+    samples: list[Sample] = []
+    start, starts = 0, {True: 0, False: 0}
+    for length, own in rows:
+        tiles: list[Tiles] = []
+        for count, size, grid, is_video, is_new in own:
+            source = pixels if is_new else seen
+            assert source is not None
+            part = source[starts[is_new] : starts[is_new] + count]
+            starts[is_new] += count
+            tiles.append(
+                Tiles(part, size, grid, is_video)
+                if is_new
+                else Tiles(part[:0], size, grid, is_video, part)
+            )
+        ids, labels = tokens[:, start : start + length]
+        samples.append(Sample(ids, labels, tiles))
+        start += length
+    return ConversationBatch(samples=samples, skipped=skipped)
 
 
 def num_learned(sample: Sample) -> int:

@@ -57,8 +57,7 @@ class _Item:
     """One object of a file, as it is written."""
 
     text: str
-    place: str
-    """File and line."""
+    line: int
 
 
 class ConversationFiles:
@@ -86,13 +85,15 @@ class ConversationFiles:
             raise ValueError(f"{self.images}: no such folder of pictures")
         self.skipped: list[str] = []
         texts: list[bytes] = []
-        self._places: list[str] = []
+        self._files: list[Path] = []
+        places: list[tuple[int, int]] = []
         pictures: list[int] = []
         for file, strategy in _datasets(str(path)):
             kept: list[tuple[_Item, int]] = []
             for item in _items(file, broken, self.skipped):
                 try:
-                    read = read_item(json.loads(item.text), name=item.place, images=self.images)
+                    name = _name(file, item.line)
+                    read = read_item(json.loads(item.text), name=name, images=self.images)
                     kept.append((item, len(read.pictures)))
                 except ConversationError as error:
                     if broken == "error":
@@ -101,12 +102,14 @@ class ConversationFiles:
             for number in _chosen(len(kept), strategy, seed=seed, key=str(file)):
                 item, count = kept[number]
                 texts.append(item.text.encode())
-                self._places.append(item.place)
+                places.append((len(self._files), item.line))
                 pictures.append(count)
+            self._files.append(file)
         if not texts:
             raise ValueError(f"{path}: no conversation in it, {len(self.skipped)} were skipped")
         self._bytes = np.frombuffer(b"".join(texts), np.uint8)
         self._ends = np.cumsum([len(text) for text in texts])
+        self._places = np.asarray(places)  # (N, 2): file and line
         self._pictures = np.asarray(pictures)
         self._check_folder()
 
@@ -117,7 +120,8 @@ class ConversationFiles:
         """Conversation `index`."""
         start = self._ends[index - 1] if index else 0
         item = json.loads(self._bytes[start : self._ends[index]].tobytes())
-        return read_item(item, name=self._places[index], images=self.images)
+        file, line = self._places[index].tolist()
+        return read_item(item, name=_name(self._files[file], line), images=self.images)
 
     def has_pictures(self) -> NDArray[np.bool_]:
         """Which of them are about pictures, (N,)."""
@@ -209,16 +213,15 @@ def _json_lines(file: Path, broken: Broken, skipped: list[str]) -> Iterator[_Ite
     for number, line in enumerate(_text(file).split("\n"), 1):
         if not line.strip():
             continue
-        place = f"{file}, line {number}"
         try:
             json.loads(line)
         except json.JSONDecodeError as error:
-            said = f"{place}: not valid JSON: {error.msg} at column {error.colno}"
+            said = f"{_name(file, number)}: not valid JSON: {error.msg} at column {error.colno}"
             if broken == "error":
                 raise ConversationError(f"{said}; mend it, or leave it out with skip") from error
             skipped.append(said)
         else:
-            yield _Item(text=line, place=place)
+            yield _Item(text=line, line=number)
 
 
 def _json_array(file: Path) -> Iterator[_Item]:
@@ -249,10 +252,14 @@ def _json_array(file: Path) -> Iterator[_Item]:
                 f"{error.colno}; a list cannot be read past it"
             ) from error
         line, counted = line + text.count("\n", counted, position), position
-        yield _Item(text=text[position:end], place=f"{file}, line {line}")
+        yield _Item(text=text[position:end], line=line)
         position = following
     if text[position + 1 :].strip():
         raise ConversationError(f"{file}: text after the end of the list of conversations")
+
+
+def _name(file: Path, line: int) -> str:
+    return f"{file}, line {line}"
 
 
 def _past_blanks(text: str, position: int) -> int:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import pickle
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -96,6 +98,29 @@ def test_parts_weigh_what_is_learned_in_them(folder: Path) -> None:
     assert sum(name.endswith(".ids") for name in batch.named_tensors()) == 8
     with pytest.raises(ValueError, match="8 rows a rank cannot be cut into accumulate = 9"):
         batch.parts(9, torch.device("cpu"))
+
+
+def test_a_batch_leaves_its_worker_as_few_tensors_and_whole(tmp_path: Path) -> None:
+    write_conversations(tmp_path, count=8)
+    batch = batches(tmp_path, batch_size=8).batch(0, rank=0, ranks=1)
+    vlm = toy_vlm()
+    mixed = [
+        sample._replace(tiles=[replace(own, seen=vlm.look([own])[0]) for own in sample.tiles])
+        if number % 2
+        else sample
+        for number, sample in enumerate(batch.samples)
+    ]
+    sent = replace(batch, samples=mixed, skipped=("x",))
+    _, parts = sent.__reduce__()
+    assert sum(isinstance(part, torch.Tensor) for part in parts) == 3
+    read = pickle.loads(pickle.dumps(sent))  # noqa: S301 - ours
+    assert read.skipped == ("x",)
+    for one, other in zip(mixed, read.samples, strict=True):
+        assert torch.equal(one.ids, other.ids)
+        assert torch.equal(one.labels, other.labels)
+        for tiles, same in zip(one.tiles, other.tiles, strict=True):
+            assert (tiles.size, tiles.grid) == (same.size, same.grid)
+            assert torch.equal(vlm.encode([tiles])[0], vlm.encode([same])[0])
 
 
 def test_the_first_label_is_predicted_from_nothing() -> None:
