@@ -44,8 +44,10 @@ class EmbeddedRecipe:
     """Everything that decides the weights, beside the teacher."""
 
     pretrain: PretrainRecipe
-    """A round: its `epochs` are over the album's pictures."""
+    """The first round: its `epochs` are over the album's pictures."""
     rounds: int = 2
+    later_epochs: float = 4.0
+    """Epochs of each round after the first, whose tower has learned already."""
     num_pictures: int = 16_000
     num_clusters: int = 2_000
     album: Album = field(default_factory=Album)
@@ -86,7 +88,7 @@ def unicom_tiny() -> EmbeddedRecipe:
 
 _SHARED: Mapping[str, Any] = {
     "batch_size": 192,
-    "epochs": 6.0,
+    "epochs": 12.0,
     "lr": 1e-3,
     "matrix_lr": 0.02,
     "betas": (0.9, 0.98),
@@ -128,8 +130,9 @@ def train_embedded(
             batch_size=recipe.pretrain.batch_size,
             seed=recipe.pretrain.seed + number,
         )
+        epochs = recipe.pretrain.epochs if number == 1 else recipe.later_epochs
         model = fit_tower(
-            replace(recipe.pretrain, seed=recipe.pretrain.seed + number),
+            replace(recipe.pretrain, epochs=epochs, seed=recipe.pretrain.seed + number),
             data,
             folder / "run",
             num_pictures=recipe.num_pictures,
