@@ -35,12 +35,12 @@ class KeyValues:
         """Memory that one token of one sequence takes; 0 before the first."""
         return sum(layer[:, 0, :, :1].nbytes for layer in self._layers)
 
-    def make_room(self, counts: Sequence[int], like: Tensor, num_heads: int) -> None:
-        """Have memory for `counts` more tokens of each sequence; `like`: (..., d)."""
+    def make_room(self, counts: Sequence[int], like: Tensor) -> None:
+        """Have memory for `counts` more tokens of each sequence; `like`: keys (..., heads, d)."""
         needed = max(own + more for own, more in zip(self.lengths, counts, strict=True))
         capacity = self._layers[0].shape[3] if self._layers else 0
         if needed > capacity:
-            self._resize(needed + _ROOM, like, num_heads)
+            self._resize(needed + _ROOM, like)
 
     def write(self, layer: int, row: int, keys: Tensor, values: Tensor) -> Tensor:
         """Put the tokens of one sequence behind those it has: (heads, L, d) each.
@@ -83,8 +83,8 @@ class KeyValues:
             self.lengths = [self.lengths[row] for row in rows]
             self._layers = [layer[:, list(rows)] for layer in self._layers]
 
-    def _resize(self, capacity: int, like: Tensor, num_heads: int) -> None:
-        shape = (2, len(self.lengths), num_heads, capacity, like.shape[-1])
+    def _resize(self, capacity: int, like: Tensor) -> None:
+        shape = (2, len(self.lengths), like.shape[-2], capacity, like.shape[-1])
         if not self._layers:
             # zeros, since a masked value still counts, zero times
             self._layers = [like.new_zeros(shape) for _ in range(self._num_layers)]

@@ -10,7 +10,7 @@ from tests.core.towers.toy_towers import difference, noise, randomise
 from torch import Tensor
 from transformers import LlamaConfig, LlamaForCausalLM, Qwen2Config, Qwen2ForCausalLM
 
-from mlcd.core.language import decoder
+from mlcd.core.language import attention
 from mlcd.core.language.decoder import check_decoder, predict, run_decoder
 from mlcd.core.language.key_values import KeyValues
 
@@ -54,7 +54,7 @@ def test_a_sequence_in_one_go(length: int, num_key_value_heads: int) -> None:
 
 @pytest.mark.parametrize("parts", [[1, 1, 1, 37], [39, 1], [20, 20], [3, 30, 7]])
 def test_a_sequence_in_parts(parts: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(decoder, "_QUERIES", 8)  # so that masks come in pieces too
+    monkeypatch.setattr(attention, "_QUERIES", 8)  # so that masks come in pieces too
     language, tokens = random_decoder(), noise(40, WIDTH)
     seen = KeyValues(language.config)
     start = 0

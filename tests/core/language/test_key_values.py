@@ -16,7 +16,7 @@ def write(seen: KeyValues, row: int, keys: torch.Tensor) -> None:
     """The same (heads, L, d) in all layers and as values."""
     counts = [0] * len(seen.lengths)
     counts[row] = keys.shape[1]
-    seen.make_room(counts, keys, keys.shape[0])
+    seen.make_room(counts, keys.transpose(0, 1))
     for layer in range(2):
         seen.write(layer, row, keys, -keys)
     seen.advance(counts)
@@ -68,7 +68,7 @@ def test_one_token_for_each_is_put_behind_what_each_has(lengths: tuple[int, int]
     for number, length in enumerate(lengths):
         write(seen, number, noise(3, length, 4, seed=number))
     own = noise(2, 3, 4, seed=7)
-    seen.make_room([1, 1], own, 3)
+    seen.make_room([1, 1], own)
     memory = seen.write_one_each(1, own, -own)
     assert memory.shape == (2, 2, 3, max(lengths) + 1, 4)
     for number, length in enumerate(lengths):
