@@ -26,7 +26,7 @@ THERE, ABSENT = "It is [SEG].", "It is not there."
 
 def random_seg(seed: int = 0, **changes: Any) -> SegmentationModel:
     """With a tokenizer of bytes, and weights that all matter."""
-    vlm = random_vlm(seed=seed, language=LANGUAGE, **changes)
+    vlm = random_vlm(seed=seed, **{"language": LANGUAGE, **changes})
     vlm.tokenizer = byte_tokenizer()
     model = join(vlm, random_sam(seed), seed=seed)
     randomise(model.text_to_prompt, seed)
