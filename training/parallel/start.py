@@ -49,8 +49,8 @@ def start_placement(way: str = "ddp", *, precision: Precision = "no", clip: floa
         return Replicated(start_accelerator(precision, has_partial_fc=False, ddp=own))
     if "RANK" not in os.environ:
         raise ValueError(
-            f"{way} spreads weights over ranks: start it with torchrun --nproc-per-node N, or "
-            "leave --parallel out for one process"
+            f"{way} spreads weights over ranks: start it with torchrun --nproc-per-node N "
+            "--no-python -- mlcd train ..., or leave --parallel out for one process"
         )
     if settings.get("kind") == "fsdp2":
         from mlcd.training.parallel.fsdp2 import FullyShared
