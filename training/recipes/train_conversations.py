@@ -34,7 +34,7 @@ from mlcd.training.data.samples import SampleMaker
 from mlcd.training.loop import LoopSettings, run_steps
 from mlcd.training.lora import add_lora, merge_lora, save_lora
 from mlcd.training.muon import Muon
-from mlcd.training.parallel.start import start_placement
+from mlcd.training.parallel.start import read_settings, start_placement
 from mlcd.training.progress import shown_progress
 from mlcd.training.recipes.language_recipe import LanguageRecipe
 from mlcd.training.update import Update
@@ -63,6 +63,12 @@ def train_conversations(
     A run that was cut off goes on where it was. Called by all
     ranks together. ValueError when the folder holds another run.
     """
+    needs_whole = recipe.matrix_lr is not None or recipe.average_decay is not None
+    if needs_whole and read_settings(way).get("kind") != "ddp":
+        raise ValueError(
+            f"matrix_lr and average_decay need whole weights on every rank, and {way} spreads them; "
+            "leave them out, or train with ddp"
+        )
     placement = start_placement(way, precision=recipe.precision, clip=recipe.clip)
     accelerator = placement.accelerator
     torch.manual_seed(recipe.seed)

@@ -196,3 +196,13 @@ def test_a_model_without_a_tokenizer_is_refused(tmp_path: Path, data: Path) -> N
     bare.tokenizer = None
     with pytest.raises(ValueError, match="has no tokenizer"):
         train_conversations(TOY, lambda _: bare, _nothing(data), tmp_path)
+
+
+def test_muon_and_averages_are_trained_with_copies_on_every_rank(
+    tmp_path: Path, data: Path, model: Path
+) -> None:
+    both = replace(TOY, matrix_lr=0.01, average_decay=0.9)
+    with pytest.raises(ValueError, match="need whole weights on every rank, and zero3 spreads"):
+        train(both, data, model, tmp_path / "x", way="zero3")
+    assert train(both, data, model, tmp_path / "run") is not None
+    assert losses(tmp_path / "run")[-1] < losses(tmp_path / "run")[0]
