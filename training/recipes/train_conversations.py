@@ -66,8 +66,8 @@ def train_conversations(
     needs_whole = recipe.matrix_lr is not None or recipe.average_decay is not None
     if needs_whole and read_settings(way).get("kind") != "ddp":
         raise ValueError(
-            f"matrix_lr and average_decay need whole weights on every rank, and {way} spreads them; "
-            "leave them out, or train with ddp"
+            f"matrix_lr and average_decay need whole weights on every rank, and {way} spreads "
+            "them; leave them out, or train with ddp"
         )
     placement = start_placement(way, precision=recipe.precision, clip=recipe.clip)
     accelerator = placement.accelerator
