@@ -93,21 +93,19 @@ def shared_with_runs(mask: Mask, runs: NDArray[np.int64]) -> int:
     """The same from runs that were read before, whose size is that of the mask."""
     ends = runs.cumsum()
     stops = ends[1::2]
-    if not len(stops):
+    pieces = np.stack([ends[0::2][: len(stops)], stops], axis=1)
+    pieces = pieces[pieces[:, 0] < pieces[:, 1]]  # reduceat gives a pixel for a piece of none
+    if not len(pieces):
         return 0
-    starts = ends[0::2][: len(stops)]
+    # Only the columns that the runs reach are looked at, and turned into rows, in which a run is
+    # one piece.
     height = mask.shape[0]
-    first, last = int(starts[0]) // height, (int(stops[-1]) - 1) // height + 1  # columns
-    if last <= first:
-        return 0
-    # Only the columns that the runs reach are looked at. A sum over +1 where a run begins and -1
-    # where it ends is 1 inside; runs of no pixels cancel out.
-    turns = np.zeros((last - first) * height + 1, dtype=np.int8)
-    offset = first * height
-    np.add.at(turns, starts - offset, 1)
-    np.subtract.at(turns, stops - offset, 1)
-    inside = turns[:-1].cumsum(dtype=np.int8).view(np.bool_).reshape(-1, height)
-    return int(np.count_nonzero(inside.T & mask[:, first:last]))
+    first, last = int(pieces[0, 0]) // height, (int(pieces[-1, 1]) - 1) // height + 1
+    pixels = np.ascontiguousarray(mask[:, first:last].T).view(np.uint8).ravel()
+    edges = pieces.ravel() - first * height
+    if edges[-1] == len(pixels):
+        pixels = np.append(pixels, np.uint8(0))  # after the last piece, where nothing is counted
+    return int(np.add.reduceat(pixels, edges, dtype=np.int64)[::2].sum())
 
 
 def _runs_of(mask: Mask) -> NDArray[np.int64]:
