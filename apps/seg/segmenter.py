@@ -105,7 +105,8 @@ class Segmenter:
         return render([message], config.vlm.template, self._tokenizer)
 
     def _check_length(self, phrase: str, length: int, before: int) -> None:
-        most = self.model.config.vlm.max_length
+        positions: int = self.model.vlm.language.config.max_position_embeddings
+        most = min(self.model.config.vlm.max_length, positions)
         if before + length + MOST_WORDS > most:
             raise ValueError(
                 f"a phrase of {len(phrase.split()):,} words is too long: with the picture and an "
