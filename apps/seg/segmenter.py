@@ -118,13 +118,15 @@ class Segmenter:
         config = self.model.config
         ends = end_ids(config.vlm.template, self._tokenizer)
         reply = view.write(question, ends, MOST_WORDS)
-        if force and config.seg_id not in reply.ids:
-            answer = encode_answer(self._tokenizer, config.answer, config.seg_id)
-            reply = view.dictate(question, answer)
         text = decode_answer(self._tokenizer, reply.ids, config.seg_id)
-        if config.seg_id not in reply.ids:
+        if config.seg_id in reply.ids:
+            return _segmentation(view.masks(_at(reply, config.seg_id)), text)
+        if not force:
             return Segmentation(False, None, (), 0.0, text)
-        return _segmentation(view.masks(_at(reply, config.seg_id)), text)
+        answer = encode_answer(self._tokenizer, config.answer, config.seg_id)
+        until_seg = answer[: answer.index(config.seg_id) + 1]
+        state = view.state_after([*question, *until_seg])
+        return _segmentation(view.masks(state), config.answer)
 
 
 def _at(reply: Reply, seg_id: int) -> Tensor:

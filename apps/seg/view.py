@@ -50,8 +50,7 @@ class View:
 
     def write(self, question: Sequence[int], ends: frozenset[int], most: int) -> Reply:
         """What the model answers, greedily: at most `most` ids."""
-        self._seen.cut(self.num_tokens)
-        state = self._read(question)
+        state = self.state_after(question)
         ids: list[int] = []
         states: list[Tensor] = []
         while len(ids) < most:
@@ -63,11 +62,10 @@ class View:
             states.append(state)
         return Reply(ids, torch.cat(states) if states else state[:0])
 
-    def dictate(self, question: Sequence[int], answer: Sequence[int]) -> Reply:
-        """The states that the model has when `answer` is written for it."""
+    def state_after(self, ids: Sequence[int]) -> Tensor:
+        """The state at the last of these ids, which follow the picture: (1, D)."""
         self._seen.cut(self.num_tokens)
-        self._read(question)
-        return Reply(list(answer), torch.cat([self._read([number]) for number in answer]))
+        return self._read(ids)
 
     @torch.no_grad()
     def masks(self, hidden: Tensor) -> Tensor:
