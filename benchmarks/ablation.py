@@ -8,7 +8,9 @@ towers at 32 pixels learn the clusters of the album's pictures; FEATURES are tho
 `mlcd train mlcd-tiny` leaves in round-1/features.npy. Each finished run is a line of `runs.jsonl`,
 and a run that is there is not done again. Measured by weighted nearest neighbours over the things
 in a picture (mean average precision over things that no training saw) and by R@1 of test things on
-white. A difference is called one when it exceeds the sum of both spreads over seeds.
+white. A step takes in every positive class of its batch: 1,024 labels name about 0.4 of the 2,000
+classes, so that r = 0.1 and anything below it is the same computation, and l decides. A difference
+is called one when it exceeds the sum of both spreads over seeds.
 """
 
 from __future__ import annotations
@@ -74,7 +76,6 @@ SETTINGS = {
     "l = 2": replace(BASE, labels=2),
     "l = 4": replace(BASE, labels=4),
     "l = 16": replace(BASE, labels=16),
-    "r = 0.05": replace(BASE, rate=0.05),
     "r = 0.5": replace(BASE, rate=0.5),
     "r = 1": replace(BASE, rate=1.0),
     "Eq. 4 (MLC)": replace(BASE, loss=MLC(**MARGIN)),
@@ -187,7 +188,8 @@ def run(
     )  # fmt: skip
     recipe = PretrainRecipe(
         tower=tower, loss=setting.loss, batch_size=128, epochs=steps * 128 / len(features),
-        lr=1e-3, matrix_lr=0.02, betas=(0.9, 0.98), num_labels=setting.labels, sample_rate=setting.rate,
+        lr=1e-3, matrix_lr=0.02, betas=(0.9, 0.98),
+        num_labels=setting.labels, sample_rate=setting.rate,
         head_weight_decay=0.0, schedule="cosine", warmup_share=0.06, clip=1.0, is_small=True,
         seed=seed,
     )  # fmt: skip
