@@ -46,6 +46,7 @@ $(READY): pyproject.toml constraints/$(TORCH).txt .ci/environment
 	.ci/environment $(VENV) -c constraints/$(TORCH).txt -e '.[retrieval,train-language,video,dev]'
 	@rm -f $(VENV)/.made-with-* && touch $@
 
-$(PEERS)/.made: pyproject.toml constraints/cpu.txt benchmarks/peers.txt .ci/environment
+$(PEERS)/.made: pyproject.toml constraints/cpu.txt benchmarks/peers.txt .ci/environment .ci/peer-models
 	.ci/environment $(PEERS) -c constraints/cpu.txt -r benchmarks/peers.txt
+	.ci/peer-models $(PEERS)
 	@touch $@

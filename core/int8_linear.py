@@ -24,7 +24,7 @@ _SMALLEST_STEP = 1e-30
 
 
 class Int8Linear(nn.Module):
-    """What an `nn.Linear` computes, up to rounding: (T, K) float32 -> (T, M) float32.
+    """What an `nn.Linear` computes, up to rounding: (..., K) float32 -> (..., M) float32.
 
     `weight` int8 (M, K) times `scale` (M) are the weights; `total` (M) is their sum over K.
     """
@@ -50,8 +50,10 @@ class Int8Linear(nn.Module):
         self.register_load_state_dict_post_hook(_forget_packed)  # type: ignore[no-untyped-call]
 
     def forward(self, rows: Tensor) -> Tensor:
-        """(T, K) -> (T, M). ValueError off the CPU, and where a gradient would be recorded."""
-        return self.write(rows, rows.new_empty(len(rows), self.out_features, dtype=torch.float32))
+        """(..., K) -> (..., M). ValueError off the CPU, and where a gradient would be recorded."""
+        flat = rows.flatten(0, -2)
+        out = self.write(flat, flat.new_empty(len(flat), self.out_features, dtype=torch.float32))
+        return out.reshape(*rows.shape[:-1], self.out_features)
 
     def write(
         self, rows: Tensor, out: Tensor, *, then: Callable[[Tensor], Tensor] | None = None

@@ -77,4 +77,4 @@ def test_the_extra_for_all_names_only_extras_that_exist() -> None:
     extras = SETTINGS["project"]["optional-dependencies"]
     (everything,) = extras["all"]
     named = set(everything.removeprefix("mlcd[").removesuffix("]").split(","))
-    assert named == set(extras) - {"all", "retrieval-gpu", "flash-attn", "lmms-eval"}
+    assert named == set(extras) - {"all", "retrieval-gpu", "flash-attn", "lmms-eval", "quantize"}

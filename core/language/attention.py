@@ -84,8 +84,9 @@ def _attend_behind(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
     mask = (places <= places[-count:, None]).repeat(together.shape[1], 1)  # (own heads * L, S)
     found = scaled_dot_product_attention(
         together.flatten(1, 2)[None], keys, values, attn_mask=mask
-    )  # (1, groups, own heads * L, d)
-    return found[0].unflatten(1, (-1, count)).permute(2, 0, 1, 3).flatten(1)
+    )[0]  # (groups, own heads * L, d)
+    by_token: Tensor = found.unflatten(1, (-1, count)).permute(2, 0, 1, 3)
+    return by_token.flatten(1)
 
 
 def _attend_one_each(queries: Tensor, memory: Tensor, lengths: Sequence[int]) -> Tensor:

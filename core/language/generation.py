@@ -6,7 +6,6 @@ Greedy answers are the same in all these ways, token for token in float32.
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
@@ -14,19 +13,16 @@ from torch import Tensor
 
 from mlcd.core.images import ImageSource
 from mlcd.core.language.answer import Answer, Ending
-from mlcd.core.language.config import IMAGE_TOKEN
 from mlcd.core.language.conversation_cache import ConversationCache
-from mlcd.core.language.decoder import check_decoder, predict, run_decoder
+from mlcd.core.language.decoder import predict, run_decoder
 from mlcd.core.language.key_values import KeyValues
-from mlcd.core.language.messages import Message, pictures_in, read_messages
-from mlcd.core.language.pictures import Picture, PictureFeatures
+from mlcd.core.language.messages import Message
+from mlcd.core.language.prompt import Prompt, embed_prompt, read_prompt, room_of, tokenizer_of
 from mlcd.core.language.sampling import GenerationSettings
-from mlcd.core.language.templates import end_ids, render, stop_texts
+from mlcd.core.language.templates import end_ids, stop_texts
 from mlcd.core.language.tokens import special_words
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerBase
-
     from mlcd.core.language.vlm import VisionLanguageModel
 
 Cancel = Callable[[], bool]
@@ -80,7 +76,7 @@ def stream(
     """
     settings, cache = settings or GenerationSettings(), cache or ConversationCache(0)
     cache.bind(vlm)
-    prompt = _prepare(vlm, messages, images, cache.features)
+    prompt = read_prompt(vlm, messages, images, cache.features)
     answer = _begin(vlm, prompt, settings)
     return AnswerStream(_pieces(vlm, prompt, answer, cache, cancel), answer, prompt.length)
 
@@ -115,7 +111,7 @@ def generate_batch(
     """
     settings, cache = settings or GenerationSettings(), cache or ConversationCache(0)
     cache.bind(vlm)
-    prompts = [_prepare(vlm, messages, (), cache.features) for messages in conversations]
+    prompts = [read_prompt(vlm, messages, (), cache.features) for messages in conversations]
     if not prompts:
         return []
     answers = [_begin(vlm, prompt, settings) for prompt in prompts]
@@ -132,41 +128,8 @@ def generate_batch(
     return texts
 
 
-@dataclass(frozen=True, slots=True)
-class _Prompt:
-    """What stands before an answer."""
-
-    ids: list[int]
-    pictures: list[Picture]
-
-    @property
-    def length(self) -> int:
-        """Tokens, pictures included."""
-        return len(self.ids) + sum(own.num_tokens - 1 for own in self.pictures)
-
-
-def _prepare(
-    vlm: VisionLanguageModel,
-    messages: Sequence[Message],
-    images: Sequence[ImageSource],
-    features: PictureFeatures,
-) -> _Prompt:
-    check_decoder(vlm.language)
-    sources = pictures_in(read_messages(messages), images)
-    ids = render(messages, vlm.config.template, _tokenizer(vlm))
-    prompt = _Prompt(ids, features.read(vlm, sources))
-    if prompt.length >= (limit := _limit(vlm)):
-        of_pictures = sum(own.num_tokens for own in prompt.pictures)
-        raise ValueError(
-            f"the conversation takes {prompt.length:,} tokens, {of_pictures:,} of them for "
-            f"{len(prompt.pictures)} pictures, and this model has room for {limit:,}, the answer "
-            "included: shorten the question, or leave out pictures or earlier turns"
-        )
-    return prompt
-
-
-def _begin(vlm: VisionLanguageModel, prompt: _Prompt, settings: GenerationSettings) -> Answer:
-    tokenizer, template = _tokenizer(vlm), vlm.config.template
+def _begin(vlm: VisionLanguageModel, prompt: Prompt, settings: GenerationSettings) -> Answer:
+    tokenizer, template = tokenizer_of(vlm), vlm.config.template
     ends = set(end_ids(template, tokenizer))
     of_model = vlm.language.config.eos_token_id  # one, several or none
     several = of_model if isinstance(of_model, (list, tuple)) else [of_model]
@@ -178,13 +141,13 @@ def _begin(vlm: VisionLanguageModel, prompt: _Prompt, settings: GenerationSettin
         settings,
         ends=ends,
         stop=settings.stop + stop_texts(template),
-        room=min(settings.max_new_tokens, _limit(vlm) - prompt.length),
+        room=min(settings.max_new_tokens, room_of(vlm) - prompt.length),
     )
 
 
 def _pieces(
     vlm: VisionLanguageModel,
-    prompt: _Prompt,
+    prompt: Prompt,
     answer: Answer,
     cache: ConversationCache,
     cancel: Cancel | None,
@@ -192,36 +155,12 @@ def _pieces(
     names = cache.names(prompt.ids, prompt.pictures)
     seen = cache.take(names) or KeyValues(vlm.language.config)
     try:
-        tokens = _embed_rest(vlm, prompt, seen.lengths[0], cache.features)
+        tokens = embed_prompt(vlm, prompt, cache.features, num_known=seen.lengths[0])
         for (piece,) in _write(vlm, [tokens], seen, [answer], cancel):
             if piece:
                 yield piece
     finally:  # also when the caller closes or forgets it
         cache.keep(names + answer.ids, seen)
-
-
-def _embed_rest(
-    vlm: VisionLanguageModel, prompt: _Prompt, num_known: int, features: PictureFeatures
-) -> Tensor:
-    """The tokens after the `num_known` first, (L, D); pictures among those are not looked at."""
-    following = iter(prompt.pictures)
-    needed: list[Picture | None] = []  # None: known already
-    end = 0
-    for token in prompt.ids:
-        if token == IMAGE_TOKEN:
-            picture = next(following)
-            end += picture.num_tokens
-            needed.append(picture if end > num_known else None)
-        else:
-            end += 1
-    encoded = iter(features.encode(vlm, [own for own in needed if own is not None]))
-    nothing = torch.zeros(1, 1, device=vlm.device).expand(-1, vlm.config.width)
-    images = [
-        nothing.expand(picture.num_tokens, -1) if own is None else next(encoded)
-        for own, picture in zip(needed, prompt.pictures, strict=True)
-    ]
-    with torch.no_grad():
-        return vlm.embed(torch.tensor(prompt.ids), images)[num_known:]
 
 
 def _write(
@@ -257,18 +196,3 @@ def _write(
         with torch.no_grad():
             tokens = vlm.embed(torch.tensor(last, dtype=torch.int64))  # (B, D)
         counts = [1] * len(writing)
-
-
-def _tokenizer(vlm: VisionLanguageModel) -> PreTrainedTokenizerBase:
-    if vlm.tokenizer is None:
-        raise ValueError(
-            f"{vlm.name} has no tokenizer, and questions are text: load a folder with its "
-            "tokenizer.json, or set vlm.tokenizer"
-        )
-    return vlm.tokenizer
-
-
-def _limit(vlm: VisionLanguageModel) -> int:
-    """Tokens that the model has room for, the answer included."""
-    positions: int = vlm.language.config.max_position_embeddings
-    return min(vlm.config.max_length, positions)
