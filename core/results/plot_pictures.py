@@ -47,8 +47,8 @@ def draw_plot(plot: Plot, *, width: int = 640, height: int = 320) -> Image:
         pen.text((_LEFT - 6, up(tick)), f"{tick:g}", _SOFT, anchor="rm")
     for tick in x_ticks:
         half = pen.width(f"{tick:g}") / 2  # the last one stays inside the picture
-        place = min(across(tick), width - half - 1)
-        pen.text((place, height - _BOTTOM + 5), f"{tick:g}", _SOFT, anchor="mt")
+        left = min(across(tick), width - half - 1)
+        pen.text((left, height - _BOTTOM + 5), f"{tick:g}", _SOFT, anchor="mt")
     middle = (_LEFT + width - _RIGHT) / 2
     pen.text((middle, height - 6), plot.x_label, _SOFT, anchor="mb")
     pen.text((_LEFT, 10), plot.title, _INK, anchor="lt")
