@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -74,18 +75,26 @@ def _above(scores: Tensor, floor: Tensor) -> tuple[Tensor, Tensor]:
 
     w is what the row with most of them has; the others have -inf at the end.
     """
-    height, width, _ = scores.shape
-    places = (scores.amax(dim=2) > floor).flatten().nonzero().squeeze(1)  # (p,) of all b x g
-    some = scores.flatten(0, 1)[places]  # (p, G)
-    pairs, columns = (some > floor[places // width]).nonzero(as_tuple=True)
-    owners = places[pairs] // width  # ascending
+    height, width, group = scores.shape
+    places = _where(scores.amax(dim=2) > floor)  # (p,) of all b x g
+    some = scores.flatten(0, 1).index_select(0, places)  # (p, G)
+    hits = _where(some > floor.index_select(0, places // width))  # (q,) of all p x G
+    pairs, inside = places.index_select(0, hits // group), hits % group
+    owners = pairs // width  # ascending
     counts = torch.bincount(owners, minlength=height)
     position = torch.arange(len(owners), device=scores.device) - (counts.cumsum(0) - counts)[owners]
     values = scores.new_full((height, int(counts.max())), -torch.inf)
-    values[owners, position] = some[pairs, columns]
-    numbers = torch.zeros(values.shape, dtype=torch.int64, device=scores.device)
-    numbers[owners, position] = places[pairs] % width * _GROUP + columns
-    return values, numbers
+    values[owners, position] = some.flatten().index_select(0, hits)
+    columns = torch.zeros(values.shape, dtype=torch.int64, device=scores.device)
+    columns[owners, position] = pairs % width * group + inside
+    return values, columns
+
+
+def _where(mask: Tensor) -> Tensor:
+    """Places in the flattened mask that are true, ascending: (n,)."""
+    if mask.device.type == "cpu":  # four times quicker than torch's
+        return torch.from_numpy(np.flatnonzero(mask.numpy()))
+    return mask.flatten().nonzero().squeeze(1)
 
 
 def _tiles(
