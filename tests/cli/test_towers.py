@@ -281,7 +281,7 @@ def test_show_writes_a_png(run: Run, photos: Path, tmp_path: Path) -> None:
     [
         (
             ["check", "no-such-tower"],
-            "no model 'no-such-tower': expected an embedded name (things-",
+            "no model 'no-such-tower': expected an embedded name (mlcd-tiny, things-",
         ),
         (["convert", "PHOTOS", "-o", "OUT"], "no config.json; expected a model folder"),
         (["convert", "UNICOM", "-o", "OUT"], "no class for the unicom form"),
