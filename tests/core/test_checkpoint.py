@@ -134,6 +134,15 @@ def test_a_file_that_is_cut_off_is_refused_by_name(written: Path, share: float) 
             read_shapes(file)
 
 
+def test_the_format_before_torch_1_6_may_be_cut_off_anywhere(tmp_path: Path) -> None:
+    file = write_old_pt(tmp_path)
+    whole = file.read_bytes()
+    for length in range(len(whole)):  # within the name of a class, too
+        file.write_bytes(whole[:length])
+        with pytest.raises(ValueError, match=r"weights.pt: not a readable .*is it cut off\?"):
+            read_shapes(file)
+
+
 class Burglar:
     """A pickle that makes a file when it is opened without care."""
 
