@@ -308,17 +308,16 @@ def draw(found: dict[int, tuple[float, int]], sampled: int, output: Path) -> Non
     from mlcd.core.results.plot_pictures import draw_plot
 
     milliseconds = [(float(classes), 1000 * seconds) for classes, (seconds, _) in found.items()]
-    zero = [(float(classes), 0.0) for classes in found]
     megabytes = [(float(classes), extra / 1e6) for classes, (_, extra) in found.items()]
     time_plot = Plot(
         title=f"milliseconds a step over {sampled:,} sampled classes",
         x_label="classes", y_label="ms", x_scale="log",
-        lines={"step": milliseconds, "zero": zero},
+        lines={"step": milliseconds}, is_from_zero=True,
     )  # fmt: skip
     memory_plot = Plot(
         title="MB of memory at the peak beyond prototypes and moments",
         x_label="classes", y_label="MB", x_scale="log",
-        lines={"peak": megabytes, "zero": zero},
+        lines={"peak": megabytes}, is_from_zero=True,
     )  # fmt: skip
     output.mkdir(parents=True, exist_ok=True)
     path = output / "partial_fc_growth.png"

@@ -29,7 +29,7 @@ class LoopSettings:
     """Steps between checkpoints."""
     keep_checkpoints: int = 2
     log_every: int = 10
-    """Steps between lines of the log."""
+    """Steps between lines of the log, fewer in a run so short that its curve would be a dot."""
     workers: int = 2
     """Processes a rank that prepare batches; 0: the training process itself."""
     tensorboard: bool = True
@@ -80,7 +80,7 @@ def run_steps(
         start=start,
         rank=rank,
         ranks=ranks,
-        every=loop.log_every,
+        every=min(loop.log_every, max(1, steps // 20)),
         tensorboard=loop.tensorboard,
     )
     batches = prefetched(

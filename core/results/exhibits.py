@@ -38,6 +38,8 @@ class Plot:
     y_label: str
     lines: Mapping[str, Sequence[tuple[float, float]]]
     x_scale: Literal["linear", "log"] = "linear"
+    is_from_zero: bool = False
+    """Whether the y axis begins at 0, so that heights compare."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)

@@ -37,7 +37,8 @@ def draw_plot(plot: Plot, *, width: int = 640, height: int = 320) -> Image:
     is_log = plot.x_scale == "log"
     if is_log and min(xs) <= 0:
         raise ValueError(f"plot {plot.title!r}: a logarithmic axis holds no {min(xs)}")
-    x_ticks, y_ticks = (decades if is_log else ticks)(min(xs), max(xs)), ticks(min(ys), max(ys))
+    x_ticks = (decades if is_log else ticks)(min(xs), max(xs))
+    y_ticks = ticks(0 if plot.is_from_zero else min(ys), max(ys))
     across = Axis(min(*xs, *x_ticks), max(*xs, *x_ticks), _LEFT, width - _RIGHT, plot.x_scale)
     up = Axis(min(*ys, *y_ticks), max(*ys, *y_ticks), height - _BOTTOM, _TOP)
     picture = PIL.Image.new("RGB", (width * _FINE, height * _FINE), _GROUND)
@@ -51,7 +52,7 @@ def draw_plot(plot: Plot, *, width: int = 640, height: int = 320) -> Image:
         pen.text((left, height - _BOTTOM + 5), f"{tick:g}", _SOFT, anchor="mt")
     middle = (_LEFT + width - _RIGHT) / 2
     pen.text((middle, height - 6), plot.x_label, _SOFT, anchor="mb")
-    pen.text((_LEFT, 10), plot.title, _INK, anchor="lt")
+    pen.text((_LEFT, 8), plot.title, _INK, anchor="la")
     for number, line in enumerate(plot.lines.values()):
         color = _COLORS[number % len(_COLORS)]
         for piece in _pieces(line):
@@ -86,7 +87,7 @@ def draw_rows(
         pen.line([(across(tick), _TOP), (across(tick), height - _BOTTOM)], _RULE, 1)
         pen.text((across(tick), height - _BOTTOM + 5), f"{tick:g}", _SOFT, anchor="mt")
     pen.text(((left + width - _RIGHT) / 2, height - 6), x_label, _SOFT, anchor="mb")
-    pen.text((8, 10), title, _INK, anchor="lt")
+    pen.text((8, 8), title, _INK, anchor="la")
     first = statistics.fmean(next(iter(rows.values())))
     pen.line([(across(first), _TOP), (across(first), height - _BOTTOM)], _COLORS[0], 1)
     for number, (name, row) in enumerate(rows.items()):
@@ -125,7 +126,7 @@ def _legend(pen: _Pen, names: Sequence[str], width: int) -> None:
     right = float(width - _RIGHT)
     for number, name in reversed(list(enumerate(names))):
         left = right - pen.width(name)
-        pen.text((left, 10), name, _COLORS[number % len(_COLORS)], anchor="lt")
+        pen.text((left, 8), name, _COLORS[number % len(_COLORS)], anchor="la")
         right = left - 16
 
 

@@ -32,7 +32,7 @@ def line_plot(plot: Plot) -> str:
         x_ticks = sorted(set(xs)) if len(set(xs)) <= 6 else decades(min(xs), max(xs))
     else:
         x_ticks = ticks(min(xs), max(xs))
-    y_ticks = ticks(min(ys), max(ys))
+    y_ticks = ticks(0 if plot.is_from_zero else min(ys), max(ys))
     across = Axis(min(*xs, *x_ticks), max(*xs, *x_ticks), LEFT, WIDTH - RIGHT, plot.x_scale)
     up = Axis(min(*ys, *y_ticks), max(*ys, *y_ticks), HEIGHT - BOTTOM, TOP)
     drawn = _frame(across, x_ticks, up, y_ticks, plot.x_label, plot.y_label)

@@ -51,6 +51,15 @@ def test_a_logarithmic_axis_gives_decades_the_same_room() -> None:
     assert abs(peak - middle) < 6
 
 
+def test_an_axis_from_zero_leaves_room_below() -> None:
+    def lowest(*, is_from_zero: bool) -> int:
+        lines = {"a": [(0.0, 50.0), (1.0, 100.0)]}
+        drawn = Plot(title="", x_label="", y_label="", lines=lines, is_from_zero=is_from_zero)
+        return int(columns(draw_plot(drawn, height=320), BLUE)[:, 0].max())
+
+    assert lowest(is_from_zero=True) < 170 < 270 < lowest(is_from_zero=False)
+
+
 def test_nothing_to_draw_is_an_error() -> None:
     with pytest.raises(ValueError, match="at least one finite point"):
         draw_plot(plot(loss=[(0, math.nan)]))

@@ -35,6 +35,17 @@ def test_a_logarithmic_axis_gives_each_decade_the_same_width() -> None:
     assert b - a == pytest.approx(c - b, abs=0.15)
 
 
+def test_an_axis_from_zero_makes_heights_compare() -> None:
+    (_, low), (_, high), (_, zero) = circles(
+        line_plot(plot((0, 50), (1, 100), (2, 0), is_from_zero=True))
+    )
+    (_, alone), _ = circles(line_plot(plot((0, 50), (1, 100), is_from_zero=True)))
+    assert zero - low == pytest.approx(low - high, abs=0.15)
+    assert alone == low  # where it stands with a point at zero
+    (_, floor), _ = circles(line_plot(plot((0, 50), (1, 100))))
+    assert floor == zero
+
+
 def test_points_that_are_not_finite_break_the_line() -> None:
     svg = line_plot(plot((0, 0), (1, math.nan), (2, 1), (3, 2)))
     assert len(circles(svg)) == 3

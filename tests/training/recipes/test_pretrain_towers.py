@@ -144,3 +144,10 @@ def test_with_muon_a_run_that_was_cut_off_goes_on_bit_for_bit(tmp_path: Path) ->
     plain = train(tmp_path / "plain")
     assert plain is not None
     assert load_tower(plain).weights_sha256() != load_tower(whole).weights_sha256()
+
+
+def test_a_run_of_few_steps_has_a_curve_and_not_one_dot(tmp_path: Path) -> None:
+    seldom = LoopSettings(workers=0, log_every=10, checkpoint_every=100, tensorboard=False)
+    assert train(tmp_path, loop=seldom) is not None
+    steps = [line["step"] for line in read_lines(tmp_path / "losses.jsonl") if "step" in line]
+    assert steps == list(range(1, 9))
