@@ -50,7 +50,7 @@ flush()
 """
 
 RUN = """
-import json, resource, sys, time, torch
+import json, sys, time, torch
 import numpy as np
 from mlcd.core.language import load_vlm
 from mlcd.core.language.config import IMAGE_TOKEN
@@ -66,8 +66,10 @@ with torch.no_grad():
     hidden = vlm([sample]).hidden
     logits = vlm.language.lm_head(hidden[0, -1])
 ran = time.perf_counter()
-with open("/proc/self/status") as file:
-    status = file.read()
+def memory_gb(field):  # ru_maxrss would begin with what the starting process had
+    with open("/proc/self/status") as file:
+        return int(file.read().split(field)[1].split()[0]) * 1024 / 1e9
+own_gb = memory_gb("RssAnon:")  # without files
 print(json.dumps({
     "parameters": sum(value.numel() for value in vlm.parameters()),
     "length": hidden.shape[1],
@@ -76,8 +78,8 @@ print(json.dumps({
     "token": int(logits.argmax()),
     "seconds_to_load": loaded - start,
     "seconds_to_run": ran - loaded,
-    "own_gb": int(status.split("RssAnon:")[1].split()[0]) * 1024 / 1e9,  # without files
-    "peak_gb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9,
+    "own_gb": own_gb,
+    "peak_gb": memory_gb("VmHWM:"),
 }))
 """
 

@@ -37,7 +37,7 @@ print(json.dumps({"digest": tower.weights_sha256()}))
 """
 
 RUN = """
-import json, resource, sys, time, torch
+import json, sys, time, torch
 from mlcd.core.towers import load_tower
 start = time.perf_counter()
 tower = load_tower(sys.argv[1])
@@ -47,8 +47,10 @@ pixels = torch.randn(1, 3, size, size, generator=torch.Generator().manual_seed(0
 with torch.no_grad():
     output = tower(pixels)
 ran = time.perf_counter()
-with open("/proc/self/status") as file:
-    status = file.read()
+def memory_gb(field):  # ru_maxrss would begin with what the starting process had
+    with open("/proc/self/status") as file:
+        return int(file.read().split(field)[1].split()[0]) * 1024 / 1e9
+own_gb = memory_gb("RssAnon:")  # without files
 print(json.dumps({
     "digest": tower.weights_sha256(),
     "parameters": sum(value.numel() for value in tower.parameters()),
@@ -58,8 +60,8 @@ print(json.dumps({
     "spread": float(output.pooled.std()),
     "seconds_to_load": loaded - start,
     "seconds_to_run": ran - loaded,
-    "own_gb": int(status.split("RssAnon:")[1].split()[0]) * 1024 / 1e9,  # without files
-    "peak_gb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9,
+    "own_gb": own_gb,
+    "peak_gb": memory_gb("VmHWM:"),
 }))
 """
 
