@@ -12,6 +12,7 @@ import torch
 
 from mlcd.core.int8_linear import Int8Linear
 from mlcd.core.language.other_layers import copy_with, plain_layers
+from mlcd.core.towers.int8 import NOTE
 from mlcd.core.towers.int8 import quantize_int8 as quantize_tower
 
 if TYPE_CHECKING:
@@ -36,5 +37,5 @@ def quantize_int8(vlm: VisionLanguageModel, *, with_tower: bool = False) -> Visi
     instead: dict[int, object] = {id(layer): Int8Linear(layer) for layer in layers}
     if with_tower:
         instead[id(vlm.tower)] = quantize_tower(vlm.tower)
-    copy = copy_with(vlm, instead, note=" in int8")
+    copy = copy_with(vlm, instead, note=NOTE)
     return copy.float()
