@@ -3,7 +3,14 @@
 from mlcd.core.images.folder import SUFFIXES, list_images, read_images
 from mlcd.core.images.preprocess import Preprocess
 from mlcd.core.images.preprocess_settings import CLIP_MEAN, CLIP_STD
-from mlcd.core.images.reading import MAX_PIXELS, Image, ImageError, ImageSource, read_image
+from mlcd.core.images.reading import (
+    MAX_PIXELS,
+    Image,
+    ImageError,
+    ImageSource,
+    read_image,
+    read_size,
+)
 
 __all__ = [
     "CLIP_MEAN",
@@ -17,4 +24,5 @@ __all__ = [
     "list_images",
     "read_image",
     "read_images",
+    "read_size",
 ]

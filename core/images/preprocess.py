@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 # over 300 times as long as wide.
 _WHOLE_PIXELS = 1 << 24
 
+_TORCH_FILTERS = ("bilinear", "bicubic")
+
 _FILTER_RADIUS: dict[Resample, float] = {"lanczos": 3.0, "bilinear": 1.0, "bicubic": 2.0}
 
 
@@ -114,8 +116,14 @@ class Preprocess:
         rows = _kept(picture.height, height, self.size)
         if self.resize == "none":
             kept = np.asarray(picture)[rows.part, columns.part]
-        elif (height < width <= picture.width / 2) or width * height > _WHOLE_PIXELS:
+        elif width * height > _WHOLE_PIXELS:
             kept = np.asarray(self._resample_part(picture, columns, rows))
+        elif (
+            self.resample in _TORCH_FILTERS
+            and max(width / picture.width, height / picture.height) <= 1 / 2
+            and picture.height <= 2 * picture.width  # beyond, Pillow 13 may take rows first
+        ):
+            kept = self._shrink(picture, width, height)[rows.part, columns.part]
         else:
             resized = picture.resize((width, height), RESAMPLE_CODES[self.resample])
             kept = np.asarray(resized)[rows.part, columns.part]
@@ -137,15 +145,28 @@ class Preprocess:
             return target, int(target * height / width)
         return int(target * width / height), target
 
+    def _shrink(self, picture: PIL.Image.Image, width: int, height: int) -> Image:
+        """The picture at a smaller size, in a third of Pillow's time: uint8 (H, W, 3).
+
+        torch filters as Pillow does, columns first, but its weights have 16 bits: one value in 300
+        is off by 1.
+        """
+        import torch  # here, so that reading pictures needs no torch
+
+        pixels = torch.from_numpy(np.array(picture)).permute(2, 0, 1)[None]
+        resized = torch.nn.functional.interpolate(
+            pixels, size=(height, width), mode=self.resample, antialias=True
+        )
+        return np.asarray(resized[0].permute(1, 2, 0).numpy())
+
     def _resample_part(
         self, picture: PIL.Image.Image, columns: _Kept, rows: _Kept
     ) -> PIL.Image.Image:
         """What the crop keeps of the resized picture, without resizing the rest of it.
 
-        Equal to resizing the whole, but for a rounding here and there: for wide pictures, which
-        Pillow resamples columns first as here (tall ones Pillow 13 may take rows first, and where
-        a filter overshoots the order shows), and when shrinking, where no single pixel counts for
-        much. So it serves photographs, for speed, and threads, which would not fit in memory.
+        Equal to resizing the whole, but for a rounding here and there (Pillow 13 may take the rows
+        of a tall picture first, and where a filter overshoots the order shows). It serves threads
+        that are hundreds of times as long as wide, which would not fit in memory.
         """
         # Pillow takes the box in float32: in coordinates of a window that was cut out (with all
         # the pixels that the filter reaches) it is precise for a picture of any length.

@@ -41,6 +41,7 @@ _TURNS = {
     7: Transpose.TRANSVERSE,
     8: Transpose.ROTATE_90,
 }
+_SIDEWAYS = (Transpose.TRANSPOSE, Transpose.ROTATE_270, Transpose.TRANSVERSE, Transpose.ROTATE_90)
 # What Pillow raises for a damaged EXIF block (LookupError: KeyError, IndexError).
 _EXIF_ERRORS = (SyntaxError, ValueError, TypeError, LookupError, OSError, struct.error)
 
@@ -64,6 +65,25 @@ def read_image(source: ImageSource, *, max_pixels: int = MAX_PIXELS) -> Image:
     if isinstance(source, np.ndarray):
         return _checked_array(source)
     return np.array(read_picture(source, max_pixels=max_pixels))
+
+
+def read_size(path: str | Path) -> tuple[int, int]:
+    """(H, W) of a picture file as `read_image` gives it, from the header: nothing is decoded.
+
+    `ImageError` when it is missing or no picture.
+    """
+    try:
+        with PIL.Image.open(path, formats=_FORMATS) as picture:
+            width, height = picture.size
+            # Pillow turns the size of a TIFF by itself.
+            turn = None if picture.format == "TIFF" else _TURNS.get(_orientation(picture))
+    except FileNotFoundError as error:
+        raise ImageError(f"{path}: no such file") from error
+    except MemoryError:
+        raise
+    except Exception as error:  # damaged headers make the decoders raise almost anything
+        raise ImageError(f"{path}: not a picture, or its header is damaged: {error}") from error
+    return (width, height) if turn in _SIDEWAYS else (height, width)
 
 
 def read_picture(source: ImageSource, *, max_pixels: int = MAX_PIXELS) -> PIL.Image.Image:
