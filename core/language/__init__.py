@@ -11,8 +11,8 @@ from mlcd.core.language.config import VlmConfig
 if TYPE_CHECKING:
     from mlcd.core.language.conversation_cache import ConversationCache
     from mlcd.core.language.generation import generate_batch
+    from mlcd.core.language.generation_settings import GenerationSettings
     from mlcd.core.language.loading import load_vlm, save_vlm
-    from mlcd.core.language.sampling import GenerationSettings
     from mlcd.core.language.vlm import VisionLanguageModel
 
 __all__ = [
@@ -27,7 +27,7 @@ __all__ = [
 
 _WITH_TORCH = {
     "ConversationCache": "mlcd.core.language.conversation_cache",
-    "GenerationSettings": "mlcd.core.language.sampling",
+    "GenerationSettings": "mlcd.core.language.generation_settings",
     "generate_batch": "mlcd.core.language.generation",
     "load_vlm": "mlcd.core.language.loading",
     "save_vlm": "mlcd.core.language.loading",

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Set
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from torch import Tensor
 
-from mlcd.core.language.sampling import GenerationSettings, TokenChooser
+from mlcd.core.language.backend import Ending
+from mlcd.core.language.generation_settings import GenerationSettings
+from mlcd.core.language.sampling import TokenChooser
 from mlcd.core.language.text_stream import TextStream
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
-
-Ending = Literal["end", "stop", "length", "cancelled"]
-"""Why an answer is over: the model ended it, a stop text came, there is no room, or it was told."""
 
 
 class Answer:

@@ -5,28 +5,26 @@ Greedy answers are the same in all these ways, token for token in float32.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from mlcd.core.images import ImageSource
-from mlcd.core.language.answer import Answer, Ending
+from mlcd.core.language.answer import Answer
+from mlcd.core.language.backend import Cancel, Ending
 from mlcd.core.language.conversation_cache import ConversationCache
 from mlcd.core.language.decoder import predict, run_decoder
+from mlcd.core.language.generation_settings import GenerationSettings
 from mlcd.core.language.key_values import KeyValues
 from mlcd.core.language.messages import Message
 from mlcd.core.language.prompt import Prompt, embed_prompt, read_prompt, room_of, tokenizer_of
-from mlcd.core.language.sampling import GenerationSettings
 from mlcd.core.language.templates import end_ids, stop_texts
 from mlcd.core.language.tokens import special_words
 
 if TYPE_CHECKING:
     from mlcd.core.language.vlm import VisionLanguageModel
-
-Cancel = Callable[[], bool]
-"""Asked before each token whether the answer is no longer wanted."""
 
 
 class AnswerStream(Iterator[str]):
@@ -49,6 +47,11 @@ class AnswerStream(Iterator[str]):
     def ids(self) -> list[int]:
         """The tokens so far, without the one that ended the answer."""
         return list(self._answer.ids)
+
+    @property
+    def num_tokens(self) -> int:
+        """Tokens so far."""
+        return len(self._answer.ids)
 
     @property
     def ending(self) -> Ending | None:

@@ -16,14 +16,15 @@ from torch.nn.functional import cross_entropy
 from torch.nn.utils.rnn import pad_sequence
 
 from mlcd.core.images import ImageSource
+from mlcd.core.language.backend import Cancel
 from mlcd.core.language.config import IGNORE, IMAGE_TOKEN, VlmConfig
 from mlcd.core.language.conversation_cache import ConversationCache
-from mlcd.core.language.generation import AnswerStream, Cancel, generate, stream
+from mlcd.core.language.generation import AnswerStream, generate, stream
+from mlcd.core.language.generation_settings import GenerationSettings
 from mlcd.core.language.merging import merge_tiles
 from mlcd.core.language.messages import Message
 from mlcd.core.language.projector import mlp2x_gelu
 from mlcd.core.language.qwen2 import build_language
-from mlcd.core.language.sampling import GenerationSettings
 from mlcd.core.language.tiles import Tiles
 from mlcd.core.towers.vit import VisionTower
 

@@ -17,7 +17,7 @@ from mlcd.core.checkpoint import weights_digest
 from mlcd.core.language.generation import generate_batch
 from mlcd.core.language.loading import load_vlm
 from mlcd.core.language.messages import Message
-from mlcd.core.language.sampling import GenerationSettings
+from mlcd.core.language.generation_settings import GenerationSettings
 from mlcd.core.language.vlm import VisionLanguageModel
 from mlcd.core.results import Result
 from mlcd.playroom.conversation_files import ABOUT, ConversationSet, write_conversations

@@ -17,7 +17,8 @@ from transformers import (
     TopPLogitsWarper,
 )
 
-from mlcd.core.language.sampling import GenerationSettings, TokenChooser
+from mlcd.core.language.generation_settings import GenerationSettings
+from mlcd.core.language.sampling import TokenChooser
 
 WRITTEN = [3, 3, 7, 11]
 
