@@ -80,7 +80,7 @@ def stream(
     settings, cache = settings or GenerationSettings(), cache or ConversationCache(0)
     cache.bind(vlm)
     prompt = read_prompt(vlm, messages, images, cache.features)
-    answer = _begin(vlm, prompt, settings)
+    answer = begin_answer(vlm, prompt, settings)
     return AnswerStream(_pieces(vlm, prompt, answer, cache, cancel), answer, prompt.length)
 
 
@@ -117,7 +117,7 @@ def generate_batch(
     prompts = [read_prompt(vlm, messages, (), cache.features) for messages in conversations]
     if not prompts:
         return []
-    answers = [_begin(vlm, prompt, settings) for prompt in prompts]
+    answers = [begin_answer(vlm, prompt, settings) for prompt in prompts]
     pictures = [own for prompt in prompts for own in prompt.pictures]
     features = iter(cache.features.encode(vlm, pictures))
     tokens = [
@@ -131,7 +131,8 @@ def generate_batch(
     return texts
 
 
-def _begin(vlm: VisionLanguageModel, prompt: Prompt, settings: GenerationSettings) -> Answer:
+def begin_answer(vlm: VisionLanguageModel, prompt: Prompt, settings: GenerationSettings) -> Answer:
+    """An answer without a token yet, which ends as the model's template and the settings say."""
     tokenizer, template = tokenizer_of(vlm), vlm.config.template
     ends = set(end_ids(template, tokenizer))
     of_model = vlm.language.config.eos_token_id  # one, several or none

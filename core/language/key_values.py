@@ -83,6 +83,13 @@ class KeyValues:
             self.lengths = [self.lengths[row] for row in rows]
             self._layers = [layer[:, list(rows)] for layer in self._layers]
 
+    def add_row(self) -> None:
+        """Begin one more sequence, behind the others."""
+        self.lengths.append(0)
+        for number, layer in enumerate(self._layers):
+            empty = layer.new_zeros(layer.shape[0], 1, *layer.shape[2:])
+            self._layers[number] = torch.cat([layer, empty], dim=1)
+
     def _resize(self, capacity: int, like: Tensor) -> None:
         shape = (2, len(self.lengths), like.shape[-2], capacity, like.shape[-1])
         if not self._layers:
