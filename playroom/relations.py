@@ -13,6 +13,7 @@ from typing import Literal, get_args
 import numpy as np
 
 from mlcd.core.images import Image
+from mlcd.core.masks import Mask
 from mlcd.playroom.arrangement import NAMEABLE
 from mlcd.playroom.named_scenes import NamedScene, NamedThing
 from mlcd.playroom.renderer import VisibleThing, render
@@ -71,6 +72,8 @@ class Sight:
     scene: NamedScene
     image: Image
     things: tuple[SeenThing, ...]
+    masks: tuple[Mask, ...]
+    """The visible pixels of each thing, bool (H, W)."""
     hiding: dict[tuple[int, int], float]
     """Of pairs (front, back): which share of the second the first hides, where it hides any."""
 
@@ -115,7 +118,13 @@ def see(scene: NamedScene, size: int) -> Sight | None:
         for front, back in permutations(range(len(drawn)), 2)
         if _overlap(boxes[front], boxes[back])
     }
-    return Sight(scene=scene, image=rendered.image, things=things, hiding=hiding)
+    return Sight(
+        scene=scene,
+        image=rendered.image,
+        things=things,
+        masks=tuple(thing.mask for thing in drawn),
+        hiding=hiding,
+    )
 
 
 def side_of(thing: SeenThing, other: SeenThing, shape: tuple[float, float]) -> Side | None:

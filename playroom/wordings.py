@@ -49,8 +49,15 @@ def caption_request(random: np.random.Generator) -> str:
     return _said(templates("questions")["caption"]["train"], {}, random)
 
 
+def phrase_in_words(
+    form: str, words: Mapping[str, str], split: Split, random: np.random.Generator, *, is_long: bool
+) -> str:
+    """A referring expression, in lower case; `is_long` asks for a sentence as RefCOCOg has them."""
+    return _fill(templates("phrases")[f"long {form}" if is_long else form][split], words, random)
+
+
 @cache
-def templates(part: Literal["references", "questions"]) -> Templates:
+def templates(part: Literal["references", "questions", "phrases"]) -> Templates:
     """The templates of a part of the list, by form and split."""
     text = (resources.files("mlcd.playroom") / "wordings.json").read_text(encoding="utf-8")
     return {
