@@ -19,6 +19,7 @@ GROUPS = {
     "embodied": ("mlcd.cli.embodied", "questions about what a robot sees: check"),
     "seg": ("mlcd.cli.seg", "a phrase gives a mask: predict, check"),
     "export": ("mlcd.cli.export", "a vision-language model for Transformers or LLaVA-NeXT"),
+    "serve": ("mlcd.cli.serve", "a vision-language model behind an OpenAI-compatible address"),
     "train": ("mlcd.cli.train", "training recipes"),
     "probe": ("mlcd.cli.probe", "measure a tower with labels: knn, linear"),
     "data": ("mlcd.cli.data", "write and check data sets"),

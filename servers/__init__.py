@@ -1,0 +1,1 @@
+"""Models behind an address: a server that any client of OpenAI's chat completions can talk to."""
