@@ -1,10 +1,11 @@
-"""How sure a mean over samples is: the percentile bootstrap.
+"""How sure a mean over samples, or a ratio of two sums over them, is: the percentile bootstrap.
 
 Source: Efron and Tibshirani, An Introduction to the Bootstrap (1993), chapters 13 and 16.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -42,13 +43,15 @@ def resampled_means(
     if unique.size * 10 < array.size:  # right or wrong: draw how often each value comes, not which
         drawn = draw.multinomial(array.size, counts / array.size, size=resamples)
         return np.asarray(drawn @ unique / array.size, dtype=np.float64)
-    means = np.empty(resamples)
-    rows = max(1, _CHUNK // array.size)
+    picks = _picks(draw, array.size, resamples)
+    return np.concatenate([array[some].mean(axis=1) for some in picks])
+
+
+def _picks(draw: np.random.Generator, size: int, resamples: int) -> Iterator[NDArray[np.int64]]:
+    """Which samples are drawn, some resamples at a time: (n, size) each."""
+    rows = max(1, _CHUNK // size)
     for start in range(0, resamples, rows):
-        stop = min(start + rows, resamples)
-        picks = draw.integers(0, array.size, size=(stop - start, array.size))
-        means[start:stop] = array[picks].mean(axis=1)
-    return means
+        yield draw.integers(0, size, size=(min(rows, resamples - start), size))
 
 
 def mean_interval(values: ArrayLike, *, seed: int, resamples: int = RESAMPLES) -> Interval:
@@ -58,5 +61,27 @@ def mean_interval(values: ArrayLike, *, seed: int, resamples: int = RESAMPLES) -
     Values that are all equal give an interval without width: that is all that resampling can see,
     and no certainty (of n right of n, up to about 3/n may be wrong).
     """
-    low, high = np.quantile(resampled_means(values, seed=seed, resamples=resamples), [0.025, 0.975])
+    return _middle(resampled_means(values, seed=seed, resamples=resamples))
+
+
+def ratio_interval(
+    parts: ArrayLike, wholes: ArrayLike, *, seed: int, resamples: int = RESAMPLES
+) -> Interval:
+    """95 % interval of sum(parts) / sum(wholes), (n,) each, the samples being resampled.
+
+    Resamples whose wholes are all 0 have no ratio and are left out. ValueError: rows of different
+    lengths, no values, one that is not finite, or no whole above 0.
+    """
+    pairs = np.stack([np.asarray(row, dtype=np.float64) for row in (parts, wholes)])
+    if pairs.ndim != 2 or not pairs.shape[1] or not np.isfinite(pairs).all():
+        raise ValueError(f"expected two rows of finite numbers, got shape {pairs.shape[1:]}")
+    picks = _picks(np.random.default_rng(seed), pairs.shape[1], resamples)
+    shared, united = np.concatenate([pairs[:, some].sum(axis=2) for some in picks], axis=1)
+    if not (has_ratio := united > 0).any():
+        raise ValueError("a ratio of sums needs a whole above 0")
+    return _middle(shared[has_ratio] / united[has_ratio])
+
+
+def _middle(drawn: NDArray[np.float64]) -> Interval:
+    low, high = np.quantile(drawn, [0.025, 0.975])
     return Interval(float(low), float(high))

@@ -16,6 +16,8 @@ from mlcd.core.results.provenance import Run, now
 from mlcd.core.results.report import render_report
 from mlcd.core.results.result import (
     FORMAT,
+    PARTS,
+    PARTS_LOCK,
     REPORT,
     RESULT,
     SAMPLES,
@@ -65,11 +67,17 @@ class Evaluation:
 
     @classmethod
     def open(
-        cls, folder: str | Path, stamp: Stamp, *, num_samples: int | None = None
+        cls,
+        folder: str | Path,
+        stamp: Stamp,
+        *,
+        num_samples: int | None = None,
+        runs: Sequence[Run] | None = None,
     ) -> Evaluation:
         """The evaluation in `folder`: a new one, one to go on with, or a finished one (`result`).
 
         `num_samples` is how many there will be: `finish` refuses fewer, and messages count with it.
+        `runs`: of the processes that work on it, when they are others than this one alone.
         ValueError: the folder holds another measurement (the differing fields are named), samples
         of unknown origin or anything else, or another process is writing there.
         """
@@ -78,18 +86,18 @@ class Evaluation:
             result = load_result(folder)
             _refuse_other(folder, result.stamp, stamp)
             return cls(folder, stamp, log=None, runs=(), num_samples=num_samples, result=result)
-        runs = _runs_so_far(folder, stamp)
+        earlier = runs_so_far(folder, stamp)
         folder.mkdir(parents=True, exist_ok=True)
         log = SampleLog(folder / SAMPLES)
-        runs.append(Run(first_sample=len(log.samples)))
+        own = [*earlier, *([Run(first_sample=len(log.samples))] if runs is None else runs)]
         begun = {
             "format": FORMAT,
             "stamp": dataclasses.asdict(stamp),
             "num_samples": num_samples,
-            "runs": [dataclasses.asdict(run) for run in runs],
+            "runs": [dataclasses.asdict(run) for run in own],
         }
         write_json(folder / UNFINISHED, begun)
-        return cls(folder, stamp, log=log, runs=runs, num_samples=num_samples, result=None)
+        return cls(folder, stamp, log=log, runs=own, num_samples=num_samples, result=None)
 
     def add(self, sample: Mapping[str, Any]) -> None:
         """Append a sample: its `id`, its `score` (0 wrong to 1 right), what the metrics need.
@@ -137,9 +145,10 @@ class Evaluation:
     ) -> Result:
         """Write `report.html` and `result.json`; an earlier run's result is given back as it is.
 
-        `pictures` are the worst cases. Metrics that are means over the samples get 95 % intervals:
-        with `summarize`, which computes the metrics from samples, every such metric; without it
-        the mean `score` and means of fields named as the metric. Give `intervals` of others.
+        `pictures` are the worst cases, or what their sections say. Metrics that are means over the
+        samples get 95 % intervals: with `summarize`, which computes the metrics from samples, every
+        such metric; without it the mean `score` and means of fields named as the metric. Give
+        `intervals` of others.
         ValueError: no samples, fewer than announced, or a finished result of other numbers.
         """
         metrics = {name: float(value) for name, value in metrics.items()}
@@ -197,8 +206,11 @@ class Evaluation:
         self.close()
 
 
-def _runs_so_far(folder: Path, stamp: Stamp) -> list[Run]:
-    """The earlier runs of this unfinished evaluation; ValueError when it is not the same one."""
+def runs_so_far(folder: Path, stamp: Stamp) -> list[Run]:
+    """The earlier runs of an unfinished evaluation, none of a new one.
+
+    ValueError when the folder holds another measurement, or anything else.
+    """
     path = folder / UNFINISHED
     if path.exists():
         begun = read_json(path)
@@ -226,7 +238,8 @@ def _strangers(folder: Path) -> list[str]:
     if not folder.is_dir():
         return []
     names = [path.name for path in folder.iterdir()]
-    return [name for name in names if name != SAMPLES and not name.endswith(".part")]
+    own = (SAMPLES, PARTS, PARTS_LOCK)
+    return [name for name in names if name not in own and not name.endswith(".part")]
 
 
 def _refuse_other(folder: Path, found: Stamp, wanted: Stamp) -> None:

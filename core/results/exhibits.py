@@ -48,6 +48,8 @@ class Picture:
 
     image: NDArray[np.uint8]
     caption: str
+    section: str = "Worst cases"
+    """The heading that it stands under."""
 
     def __post_init__(self) -> None:
         shape = self.image.shape

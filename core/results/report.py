@@ -32,7 +32,7 @@ def render_report(
     plots: Sequence[Plot] = (),
     pictures: Sequence[Picture] = (),
 ) -> str:
-    """The page's HTML: metrics with intervals, scores, plots, tables, worst cases, origin."""
+    """The page's HTML: metrics with intervals, scores, plots, tables, pictures, origin."""
     scores = [float(sample["score"]) for sample in samples]
     spread = histogram(scores, title="Scores of the samples", x_label="score")
     shown = [figure_html("Scores of the samples", spread)]
@@ -45,9 +45,10 @@ def render_report(
         f"<section><h2>Plots</h2><div class=plots>{''.join(shown)}</div></section>",
         *(section_html(table.title, table_html(table)) for table in result.tables),
     ]
-    if pictures:
-        cards = "".join(picture_html(picture) for picture in pictures)
-        body.append(section_html("Worst cases", f"<div class=pictures>{cards}</div>"))
+    for section in dict.fromkeys(picture.section for picture in pictures):
+        own = [picture for picture in pictures if picture.section == section]
+        cards = "".join(picture_html(picture) for picture in own)
+        body.append(section_html(section, f"<div class=pictures>{cards}</div>"))
     body.append(_origin(result))
     return render_page(f"{stamp.model}, {stamp.task}", body)
 
@@ -72,7 +73,7 @@ def _metrics(result: Result) -> str:
         ]
     note = (
         f"{result.num_samples:,} samples. 95 % intervals: bootstrap over the samples, "
-        f"where the metric is a mean over them."
+        f"where the metric is a mean or a ratio of sums over them."
     )
     head = "<tr><th>metric</th><th class=number>value</th><th class=number>95 %</th><th></th></tr>"
     return section_html(

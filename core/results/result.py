@@ -23,6 +23,9 @@ RESULT = "result.json"
 UNFINISHED = "unfinished.json"
 SAMPLES = "samples.jsonl"
 REPORT = "report.html"
+PARTS = "parts"
+"""Folder of what each of several processes did, until it is put together (`shares.py`)."""
+PARTS_LOCK = "parts.lock"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -119,9 +122,10 @@ def explained(path: Path) -> Iterator[None]:
 def _what_is(folder: Path) -> str:
     if not folder.is_dir():
         return f"{folder} is not a folder; expected one that an evaluation wrote"
-    if (folder / UNFINISHED).exists():
-        done = len(read_samples(folder / SAMPLES)) if (folder / SAMPLES).exists() else 0
-        total = read_json(folder / UNFINISHED).get("num_samples")
+    if begun := [*folder.glob(UNFINISHED), *folder.glob(f"{PARTS}/*/{UNFINISHED}")]:
+        logs = [path.with_name(SAMPLES) for path in begun]
+        done = len({own["id"] for log in logs if log.exists() for own in read_samples(log)})
+        total = read_json(begun[0]).get("num_samples")
         counted = f"{done} of {total}" if total else str(done)
         return (
             f"{folder}: the evaluation is unfinished, {counted} samples are done; "

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from mlcd.core.results import bootstrap
-from mlcd.core.results.bootstrap import Interval, mean_interval, resampled_means
+from mlcd.core.results.bootstrap import Interval, mean_interval, ratio_interval, resampled_means
 
 
 def slow_interval(values: list[float], *, resamples: int, seed: int) -> Interval:
@@ -72,3 +72,29 @@ def test_an_interval_says_whether_a_difference_is_beyond_doubt() -> None:
     assert Interval(0.1, 0.2).excludes_zero
     assert Interval(-0.2, -0.1).excludes_zero
     assert not Interval(-0.1, 0.2).excludes_zero
+
+
+def test_a_ratio_of_sums_agrees_with_a_slow_loop() -> None:
+    wholes = [float(number**2 % 17 + 1) for number in range(60)]
+    parts = [whole * (number % 5) / 5 for number, whole in enumerate(wholes)]
+    draw = random.Random(1)
+    ratios = []
+    for _ in range(20_000):
+        picked = [draw.randrange(60) for _ in range(60)]
+        ratios.append(sum(parts[i] for i in picked) / sum(wholes[i] for i in picked))
+    ratios.sort()
+    fast = ratio_interval(parts, wholes, seed=0, resamples=20_000)
+    assert fast == pytest.approx((ratios[500], ratios[19_500]), abs=0.003)
+    assert fast.low < sum(parts) / sum(wholes) < fast.high
+    assert fast != pytest.approx(mean_interval(np.divide(parts, wholes), seed=0), abs=0.003)
+
+
+def test_resamples_without_a_whole_have_no_ratio() -> None:
+    assert ratio_interval([0, 2, 0], [0, 4, 0], seed=0) == Interval(0.5, 0.5)
+    with pytest.raises(ValueError, match="needs a whole above 0"):
+        ratio_interval([0.0], [0.0], seed=0)
+    for parts, wholes in (([], []), ([1.0], [math.nan])):
+        with pytest.raises(ValueError, match="two rows of finite numbers"):
+            ratio_interval(parts, wholes, seed=0)
+    with pytest.raises(ValueError, match="same shape"):
+        ratio_interval([1, 2], [3], seed=0)

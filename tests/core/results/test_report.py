@@ -133,3 +133,15 @@ def test_a_table_with_a_short_row_is_refused() -> None:
 def test_a_picture_that_is_no_rgb_image_is_refused(image: np.ndarray) -> None:
     with pytest.raises(ValueError, match="'p': expected RGB uint8"):
         Picture(image=image, caption="p")
+
+
+def test_pictures_stand_under_their_own_headings(finish: Finish) -> None:
+    image = np.zeros((4, 6, 3), dtype=np.uint8)
+    pictures = [
+        Picture(image=image, caption="one"),
+        Picture(image=image, caption="two", section="Best cases"),
+        Picture(image=image, caption="three"),
+    ]
+    page = (finish("run", {"a": 1.0}, pictures=pictures).folder / "report.html").read_text()
+    worst, best = page.index("<h2>Worst cases</h2>"), page.index("<h2>Best cases</h2>")
+    assert worst < page.index("<figcaption>three") < best < page.index("<figcaption>two")
