@@ -53,7 +53,27 @@ class Conversations:
     """Over the next so many the most things of a scene grow from two to eight."""
 
 
-Layout = Annotated[Sop, subcommand("sop")] | Annotated[Conversations, subcommand("conversations")]
+@dataclass(frozen=True, kw_only=True)
+class Refcoco:
+    """RefCOCO, RefCOCO+, RefCOCOg and gRefCOCO: phrases with the masks of what they mean."""
+
+    train: int = 2000
+    """Pictures to learn from, which all four sets share."""
+    val: int = 200
+    """New pictures of the same kind."""
+    test: int = 200
+    """Pictures each of testA, new wordings in the style of training, and testB, a new style."""
+    phrases: int = 4
+    """Most phrases of one set about one picture."""
+    size: int = 192
+    """Pixels of a picture's shorter side."""
+
+
+Layout = (
+    Annotated[Sop, subcommand("sop")]
+    | Annotated[Conversations, subcommand("conversations")]
+    | Annotated[Refcoco, subcommand("refcoco")]
+)
 
 
 def playroom(
@@ -71,6 +91,8 @@ def playroom(
     """
     if isinstance(layout, Sop):
         _write_sop(layout, output, seed, json=json)
+    elif isinstance(layout, Refcoco):
+        _write_refcoco(layout, output, seed, json=json)
     else:
         _write_conversations(layout, output, seed, json=json)
 
@@ -129,6 +151,33 @@ def _write_conversations(layout: Conversations, output: Path, seed: int, *, json
             print(f"  {kind:<34}" + "".join(f"{b[kind]:>10.3f}" for b in baselines.values()))
         means = (mean_over_kinds(accuracies) for accuracies in baselines.values())
         print(f"  {'mean':<34}" + "".join(f"{mean:>10.3f}" for mean in means))
+
+
+def _write_refcoco(layout: Refcoco, output: Path, seed: int, *, json: bool) -> None:
+    from mlcd.core.ordered import available_cores
+    from mlcd.playroom.refcoco import RefcocoSizes, write_playroom_refcoco
+
+    tests = {"testA": layout.test, "testB": layout.test}
+    with progress_bar("drawing") as advance:
+        counts = write_playroom_refcoco(
+            output,
+            RefcocoSizes(
+                pictures={"train": layout.train, "val": layout.val, **tests},
+                most_phrases=layout.phrases,
+                seed=seed,
+                size=layout.size,
+            ),
+            workers=available_cores(),
+            on_picture=advance,
+        )
+    if json:
+        print_json({"folder": str(output), "counts": counts})
+        return
+    print(f"{'set':<10}{'split':<7}{'pictures':>10}{'refs':>8}{'phrases':>9}")
+    for name, splits in counts.items():
+        for split, count in splits.items():
+            row = f"{count['images']:>10,}{count['refs']:>8,}{count['phrases']:>9,}"
+            print(f"{name:<10}{split:<7}{row}")
 
 
 def things(json: bool = False) -> None:

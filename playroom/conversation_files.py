@@ -10,27 +10,23 @@ test item its kind, its row, what is accepted, and the pair that it is one of.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from itertools import chain
-from multiprocessing import get_context
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-from PIL import Image
-
-from mlcd.core.files import atomic_path, write_text
+from mlcd.core.files import write_text
 from mlcd.core.images import Image as Picture
 from mlcd.playroom.blind import blind_accuracy
 from mlcd.playroom.conversations import SIZE, Conversation, Curriculum, caption, conversation
 from mlcd.playroom.question_tests import Task, ask, tasks, test_rows
+from mlcd.playroom.set_files import all_done, save_picture
 
 ABOUT = "about.json"
 BlindTable = dict[str, dict[str, dict[str, float]]]
 """Row -> baseline -> kind -> accuracy."""
-Job = TypeVar("Job")
 Items = list[dict[str, Any]]
 
 
@@ -82,7 +78,7 @@ def write_conversations(
         *(partial(_training_item, root, settings, index) for index in range(settings.count)),
         *(partial(_test_items, root, settings, task) for task in wanted),
     ]
-    for done, made in enumerate(_all_done(jobs, workers), start=1):
+    for done, made in enumerate(all_done(jobs, workers), start=1):
         for name, item in made:
             items[name].append(item)
         if on_picture is not None:
@@ -100,22 +96,6 @@ def write_conversations(
         root / ABOUT, json.dumps({"settings": asdict(settings), **asdict(written)}, indent=1) + "\n"
     )
     return written
-
-
-def _all_done(jobs: Sequence[Callable[[], Job]], workers: int) -> Iterator[Job]:
-    """Results in order, from processes when there are several: drawing is mostly Python."""
-    if workers == 1:
-        yield from (job() for job in jobs)
-        return
-    pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"))
-    try:
-        yield from pool.map(_call, jobs, chunksize=8)
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
-
-
-def _call(job: Callable[[], Job]) -> Job:
-    return job()
 
 
 def _caption_item(
@@ -177,8 +157,7 @@ def _turns(asked: Sequence[tuple[str, str]]) -> list[dict[str, str]]:
 
 
 def _save(root: Path, name: str, picture: Picture) -> str:
-    """Write the picture without coarser colour, which small things live by; its relative path."""
+    """Write the picture; its path below the root."""
     path = f"{name}.jpg"
-    with atomic_path(root / path) as part:
-        Image.fromarray(picture).save(part, "JPEG", quality=92, subsampling=0)
+    save_picture(picture, root / path)
     return path

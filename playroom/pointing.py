@@ -176,7 +176,9 @@ def _by_place(view: View, one: Description) -> list[Pointer]:
             continue
         meant = one.fit.both(_fit_of_place(view, place))
         if meant.is_clear and meant.sure == {index}:
-            found.append(_pointer("place", one, meant.sure, place, place=place))
+            # "the middle duck" could also be the one between two others
+            said = "center" if place == "middle" else place
+            found.append(_pointer("place", one, meant.sure, place, place=said))
     return found
 
 

@@ -32,6 +32,8 @@ TASKS: tuple[Task, ...] = get_args(Task)
 Part = Literal["train", "val", "testA", "testB"]
 PARTS: tuple[Part, ...] = get_args(Part)
 
+TESTS = ("testA", "testB")
+
 _FIRST_STREAM = 10  # conversations and their tests have the streams below
 _TRIES = 400
 _SHARES: dict[Task, dict[Form, float]] = {
@@ -99,7 +101,7 @@ class ReferringPicture:
     things: tuple[ReferredThing, ...]
     phrases: tuple[ReferringPhrase, ...]
     row: str
-    """What it is reported under beside its whole part; "" for nothing."""
+    """What of a test it belongs to; "" outside of the tests."""
 
 
 class ReferringScene(NamedTuple):
@@ -140,7 +142,7 @@ def referring_scene(seed: int, index: int, *, part: Part, size: int = SIZE) -> R
         sight = _draw(row.scenes, random, size)
         pointers = _pointers(sight, row.scenes.names, _split(part), random) if sight else {}
         if sight is not None and all(pointers.values()):
-            return ReferringScene(sight, pointers, row.row if len(rows) > 1 else "")
+            return ReferringScene(sight, pointers, row.row if part in TESTS else "")
     raise ValueError(f"no scene of {_TRIES} has phrases for every task; try another seed")
 
 

@@ -41,8 +41,10 @@ def write_refcoco(
     write_text(Path(root) / layout.name / "instances.json", json.dumps(instances))
     path = Path(root) / layout.refs_file
     if path.suffix == ".p":
+        # A pickle tells equal texts from the same one; read from JSON, none are the same.
+        plain = json.loads(json.dumps(list(refs)))
         with atomic_path(path) as part:
-            part.write_bytes(pickle.dumps([dict(ref) for ref in refs], protocol=_PROTOCOL))
+            part.write_bytes(pickle.dumps(plain, protocol=_PROTOCOL))
     else:
         write_text(path, json.dumps(list(refs)))
 
