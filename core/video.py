@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 
 import numpy as np
 
 from mlcd.core.images import Image, ImageError, ImageSource, list_images
-from mlcd.core.optional import require
+from mlcd.core.video_reader import open_video
 
 
 def read_frames(path: str | Path, *, most: int) -> list[ImageSource]:
     """At most `most` frames, evenly spaced from the first to the last.
 
-    Of a file one frame a second, when that is not more, as LLaVA-NeXT takes them; they come as RGB
-    uint8 (H, W, 3). Of a folder the pictures in it, by name, as paths. `ImageError` when there is
-    no frame, or the file cannot be read.
+    Of a file one frame a second, when that is not more, as LLaVA-NeXT takes them; they come upright
+    as RGB uint8 (H, W, 3). Of a folder the pictures in it, by name, as paths. `ImageError` when
+    there is no frame, or the file cannot be read; a warning for frames that are broken.
     """
     if most < 1:
         raise ValueError(f"expected to read at least one frame, got most={most}")
@@ -26,8 +27,6 @@ def read_frames(path: str | Path, *, most: int) -> list[ImageSource]:
         except ValueError as error:
             raise ImageError(f"{path}: a video as a folder of frames: {error}") from error
         return [paths[number] for number in evenly_spaced(len(paths), most)]
-    if not path.is_file():
-        raise ImageError(f"{path}: no such video")
     return list(_decoded(path, most))
 
 
@@ -39,23 +38,14 @@ def evenly_spaced(total: int, most: int) -> list[int]:
 
 
 def _decoded(path: Path, most: int) -> list[Image]:
-    av = require("av", extra="video")
-    try:
-        with av.open(str(path)) as container:
-            stream = container.streams.video[0]
-            stream.thread_type = "AUTO"
-            total = stream.frames or sum(1 for _ in container.decode(stream))
-            second = max(1, round(stream.average_rate or 1))
-            each_second = range(0, total, second)
-            wanted = set(each_second if len(each_second) <= most else evenly_spaced(total, most))
-            container.seek(0)
-            frames = [
-                frame.to_ndarray(format="rgb24")
-                for number, frame in enumerate(container.decode(stream))
-                if number in wanted
-            ]
-    except (av.error.FFmpegError, IndexError) as error:
-        raise ImageError(f"{path}: cannot be read as a video: {error}") from error
+    with open_video(path) as video:
+        total = video.num_frames or video.count_frames()
+        second = max(1, round(video.frames_per_s))
+        each_second = range(0, total, second)
+        wanted = set(each_second if len(each_second) <= most else evenly_spaced(total, most))
+        frames = [frame.image for frame in video.frames(wanted)]
+        if video.broken.count:
+            warnings.warn(f"{path}: {video.broken} left out", stacklevel=3)
     if not frames:
-        raise ImageError(f"{path}: no frames in it")
+        raise ImageError(f"{path}: all of the frames that were wanted are broken")
     return frames

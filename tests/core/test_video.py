@@ -7,24 +7,10 @@ from pathlib import Path
 import numpy as np
 import PIL.Image
 import pytest
+from tests.core.films import grey, write_film
 
 from mlcd.core.images import ImageError
 from mlcd.core.video import evenly_spaced, read_frames
-
-
-def grey(value: int) -> np.ndarray:
-    return np.full((32, 48, 3), value, np.uint8)
-
-
-def write_film(path: Path, frames: int, rate: int) -> None:
-    av = pytest.importorskip("av")
-    with av.open(str(path), "w") as film:
-        stream = film.add_stream("mpeg4", rate=rate)
-        stream.width, stream.height, stream.pix_fmt = 48, 32, "yuv420p"
-        for number in range(frames):
-            frame = av.VideoFrame.from_ndarray(grey(10 * number), format="rgb24")
-            film.mux(stream.encode(frame))
-        film.mux(stream.encode())
 
 
 def values(path: Path, most: int) -> list[int]:
