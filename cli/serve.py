@@ -81,7 +81,7 @@ def serve(
     from mlcd.servers.chat_service import ChatService
     from mlcd.servers.limits import Limits
     from mlcd.servers.picture_sources import PictureSources
-    from mlcd.servers.running import bind, run_server
+    from mlcd.servers.running import GracefulServer, bind
 
     limits = Limits(
         max_batch=max_batch,
@@ -108,7 +108,7 @@ def serve(
             note(f"listening at {host}: other machines can reach it, and there is no password")
         shown = f"[{host}]" if ":" in host else host
         note(f"{service.name} at http://{shown}:{own.getsockname()[1]}/v1")
-        run_server(create_app(service, hosts=hosts), service, own, note)
+        GracefulServer(create_app(service, hosts=hosts), service, note).run(sockets=[own])
 
 
 def _is_loopback(host: str) -> bool:

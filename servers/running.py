@@ -36,10 +36,15 @@ class GracefulServer(uvicorn.Server):
     up.
     """
 
-    def __init__(
-        self, config: uvicorn.Config, service: ChatService, say: Callable[[str], None]
-    ) -> None:
-        super().__init__(config)
+    def __init__(self, app: FastAPI, service: ChatService, say: Callable[[str], None]) -> None:
+        super().__init__(
+            uvicorn.Config(
+                app,
+                log_level="warning",
+                access_log=False,
+                timeout_graceful_shutdown=_LAST_BYTES_S,
+            )
+        )
         self._service, self._say = service, say
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
@@ -55,16 +60,3 @@ class GracefulServer(uvicorn.Server):
         """Whether to end, asked ten times a second."""
         is_done = self._service.is_stopping and self._service.num_open == 0
         return await super().on_tick(counter) or is_done
-
-
-def run_server(
-    app: FastAPI, service: ChatService, own: socket.socket, say: Callable[[str], None]
-) -> None:
-    """Serve at a bound socket until told to stop."""
-    config = uvicorn.Config(
-        app,
-        log_level="warning",
-        access_log=False,
-        timeout_graceful_shutdown=_LAST_BYTES_S,
-    )
-    GracefulServer(config, service, say).run(sockets=[own])

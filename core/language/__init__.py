@@ -13,11 +13,13 @@ if TYPE_CHECKING:
     from mlcd.core.language.generation import generate_batch
     from mlcd.core.language.generation_settings import GenerationSettings
     from mlcd.core.language.loading import load_vlm, save_vlm
+    from mlcd.core.language.remote import RemoteModel
     from mlcd.core.language.vlm import VisionLanguageModel
 
 __all__ = [
     "ConversationCache",
     "GenerationSettings",
+    "RemoteModel",
     "VisionLanguageModel",
     "VlmConfig",
     "generate_batch",
@@ -25,10 +27,11 @@ __all__ = [
     "save_vlm",
 ]
 
-_WITH_TORCH = {
+_MODULES = {
     "ConversationCache": "mlcd.core.language.conversation_cache",
     "GenerationSettings": "mlcd.core.language.generation_settings",
     "generate_batch": "mlcd.core.language.generation",
+    "RemoteModel": "mlcd.core.language.remote",
     "load_vlm": "mlcd.core.language.loading",
     "save_vlm": "mlcd.core.language.loading",
     "VisionLanguageModel": "mlcd.core.language.vlm",
@@ -36,6 +39,6 @@ _WITH_TORCH = {
 
 
 def __getattr__(name: str) -> Any:
-    if name in _WITH_TORCH:
-        return getattr(import_module(_WITH_TORCH[name]), name)
+    if name in _MODULES:
+        return getattr(import_module(_MODULES[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
