@@ -104,14 +104,14 @@ def picture_of(files: RefcocoFiles, image_id: int, folder: Path) -> ReferredImag
 
     A ref's own `file_name` is not looked at: it carries the number of an annotation.
     """
-    try:
-        image = files.images[image_id]
-    except (KeyError, TypeError) as error:
+    image = files.images.get(image_id)
+    if image is None:
         raise ValueError(
-            f"{files.layout.name}/instances.json: no picture {image_id!r}, which a ref is about"
-        ) from error
-    shape = (int(image["height"]), int(image["width"]))
-    return ReferredImage(str(image_id), folder / image["file_name"], shape)
+            f"{files.layout.name}/instances.json: no picture {image_id}, which a ref is about"
+        )
+    return ReferredImage(
+        str(image_id), folder / image["file_name"], (image["height"], image["width"])
+    )
 
 
 def _pictures(

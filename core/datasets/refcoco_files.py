@@ -12,6 +12,7 @@ from mlcd.core.datasets.plain_pickle import read_plain_pickle
 from mlcd.core.datasets.refcoco_layout import COCO_PREFIX, IMAGE_FOLDERS, Layout
 
 _REF_KEYS = ("ref_id", "ann_id", "image_id", "split", "sentences")
+_NUMBERS = ("id", "ref_id", "image_id", "height", "width")
 _LISTS = {
     "images": ("id", "file_name", "height", "width"),
     "annotations": ("id", "image_id", "segmentation"),
@@ -65,11 +66,11 @@ def open_refcoco(root: str | Path, layout: Layout) -> RefcocoFiles:
         for name, keys in _LISTS.items()
     }
     for image in found["images"].values():
-        place = Path(str(image["file_name"]))
-        if place.is_absolute() or ".." in place.parts:
+        name = image["file_name"]
+        if not isinstance(name, str) or Path(name).is_absolute() or ".." in Path(name).parts:
             raise ValueError(
                 f"{instances_path}: picture {image['id']}: expected a name inside of the folder of "
-                f"pictures, got {image['file_name']!r}"
+                f"pictures, got {name!r}"
             )
     return RefcocoFiles(
         layout, root, _checked_refs(refs, refs_path), found["images"], found["annotations"]
@@ -117,6 +118,9 @@ def _checked_refs(refs: Any, path: Path) -> list[dict[str, Any]]:
     for number, ref in enumerate(refs):
         where = f"{path}: entry {number}"
         _check_keys(ref, _REF_KEYS, where)
+        ids = ref["ann_id"] if isinstance(ref["ann_id"], list) else [ref["ann_id"]]
+        if not ids or not all(isinstance(ann_id, int) for ann_id in ids):
+            raise ValueError(f"{where}: ann_id: expected a number or several, got {ids!r:.60}")
         if not isinstance(ref["sentences"], list) or not ref["sentences"]:
             raise ValueError(f"{where}: expected a list of sentences")
         for sentence in ref["sentences"]:
@@ -134,3 +138,6 @@ def _check_keys(entry: Any, keys: tuple[str, ...], where: str) -> None:
         raise ValueError(
             f"{where}: {', '.join(missing)} missing; there are {', '.join(map(str, entry))}"
         )
+    for key in _NUMBERS:
+        if key in keys and not isinstance(entry[key], int):
+            raise ValueError(f"{where}: {key}: expected a whole number, got {entry[key]!r:.60}")
