@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -38,7 +38,20 @@ class Segmentation:
     score: float
     """How sure it is of the pixels, 0 to 1: their mean probability. 0 where it is not present."""
     text: str
-    """What the model wrote."""
+    """What the model wrote, or what was written for it."""
+    refusal: str | None = None
+    """What it wrote by itself, where another answer was written for it; None elsewhere."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Traced:
+    """An answer with what it was made from, for those who carry it on to other pictures."""
+
+    segmentation: Segmentation
+    hidden: Tensor
+    """(M, D): the states at the [SEG]s of its masks."""
+    view: View
+    """The picture as the model saw it."""
 
 
 class Segmenter:
@@ -74,8 +87,14 @@ class Segmenter:
     def segment_many(
         self, image: ImageSource, phrases: Sequence[str], *, force: bool = False
     ) -> list[Segmentation]:
-        """Where each phrase is in the picture. The picture is encoded once; the answers are
-        exactly those of single calls.
+        """Where each phrase is in the picture; as `segment_each`, all at once."""
+        return list(self.segment_each(image, phrases, force=force))
+
+    def segment_each(
+        self, image: ImageSource, phrases: Sequence[str], *, force: bool = False
+    ) -> Iterator[Segmentation]:
+        """Where each phrase is in the picture, one after the other. The picture is encoded once;
+        the answers are exactly those of single calls.
 
         The model decides whether it is there; with `force` an answer with a mask is written for it
         when it gave none. `ImageError` for a picture that cannot be read, ValueError for an empty
@@ -83,16 +102,25 @@ class Segmenter:
         """
         if isinstance(phrases, str):
             raise ValueError("expected a list of phrases, got one text; segment() takes that")
+        for traced in self._trace(image, phrases, force):
+            yield traced.segmentation
+
+    def trace(self, image: ImageSource, phrase: str, *, force: bool = False) -> Traced:
+        """As `segment`, with the states and the view that the masks come from."""
+        return next(self._trace(image, [phrase], force))
+
+    def _trace(self, image: ImageSource, phrases: Sequence[str], force: bool) -> Iterator[Traced]:
         picture = read_image(image)
         prompts = [self._prompt(phrase) for phrase in phrases]
         if not prompts:
-            return []
+            return
         split = prompts[0].index(IMAGE_TOKEN) + 1
         view = View(self.model, picture, prompts[0][:split])
         questions = [prompt[split:] for prompt in prompts]
         for phrase, question in zip(phrases, questions, strict=True):
             self._check_length(phrase, len(question), view.num_tokens)
-        return [self._answer(view, question, force) for question in questions]
+        for question in questions:
+            yield self._answer(view, question, force)
 
     def _prompt(self, phrase: str) -> list[int]:
         """The whole question; what the phrase says are letters, whatever words it spells."""
@@ -114,19 +142,21 @@ class Segmenter:
                 f"{most:,}; shorten it"
             )
 
-    def _answer(self, view: View, question: list[int], force: bool) -> Segmentation:
+    def _answer(self, view: View, question: list[int], force: bool) -> Traced:
         config = self.model.config
         ends = end_ids(config.vlm.template, self._tokenizer)
         reply = view.write(question, ends, MOST_WORDS)
         text = decode_answer(self._tokenizer, reply.ids, config.seg_id)
+        states = _at(reply, config.seg_id)
         if config.seg_id in reply.ids:
-            return _segmentation(view.masks(_at(reply, config.seg_id)), text)
+            return Traced(_segmentation(view.masks(states), text), states, view)
         if not force:
-            return Segmentation(False, None, (), 0.0, text)
+            return Traced(Segmentation(False, None, (), 0.0, text), states, view)
         answer = encode_answer(self._tokenizer, config.answer, config.seg_id)
         until_seg = answer[: answer.index(config.seg_id) + 1]
         state = view.state_after([*question, *until_seg])
-        return _segmentation(view.masks(state), config.answer)
+        forced = replace(_segmentation(view.masks(state), config.answer), refusal=text)
+        return Traced(forced, state, view)
 
 
 def _at(reply: Reply, seg_id: int) -> Tensor:

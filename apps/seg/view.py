@@ -67,15 +67,22 @@ class View:
         self._seen.cut(self.num_tokens)
         return self._read(ids)
 
+    @property
+    @torch.no_grad()
+    def embedding(self) -> Tensor:
+        """What the SAM sees: (1, C, grid, grid)."""
+        if self._embedding is None:
+            self._embedding = self._model.sam.encode(
+                sam_pixels(self._image, self._model.config.sam)
+            )
+        return self._embedding
+
     @torch.no_grad()
     def masks(self, hidden: Tensor) -> Tensor:
         """For each state at a [SEG] mask logits in the picture's size: (M, D) -> (M, H, W)."""
-        config = self._model.config.sam
-        if self._embedding is None:
-            self._embedding = self._model.sam.encode(sam_pixels(self._image, config))
         height, width = self._image.shape[:2]
-        found = self._model.decode_masks(hidden, self._embedding)
-        return logits_in_picture(found.logits, (height, width), config)
+        found = self._model.decode_masks(hidden, self.embedding)
+        return logits_in_picture(found.logits, (height, width), self._model.config.sam)
 
     @torch.no_grad()
     def _read(self, ids: Sequence[int]) -> Tensor:
