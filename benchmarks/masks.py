@@ -1,6 +1,6 @@
 """Intersections and unions of predicted masks (arrays) and true ones (COCO's run lengths).
 
-    python benchmarks/masks.py [--quick]
+    python benchmarks/masks.py [--quick] [--rounds N]
 
 Goal: 10,000 masks of 640 x 480 at least ten times as fast as the way that LISA and its followers
 take (pycocotools decodes, a histogram for each class), with the same sums. A third contestant is
@@ -102,8 +102,9 @@ def main() -> None:
     """Time all contestants and check that their sums are equal."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="a twentieth of the masks")
-    quick = parser.parse_args().quick
-    count, rounds = (500, 3) if quick else (10_000, 3)
+    parser.add_argument("--rounds", type=int, default=3, help="turns of every contestant")
+    options = parser.parse_args()
+    count, rounds = 500 if options.quick else 10_000, options.rounds
     predictions, truths = some_masks(count)
     letters = statistics.fmean(len(truth["counts"]) for truth in truths)
     print(

@@ -8,7 +8,10 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mlcd.core.results import Result
 
 
 def print_json(document: Any) -> None:
@@ -24,6 +27,22 @@ def note(text: str) -> None:
 def shown(path: str | Path) -> str:
     """The path as text that any terminal takes: names of files need not be valid text."""
     return os.fsencode(path).decode(errors="backslashreplace")
+
+
+def print_result(result: Result, *, json: bool) -> None:
+    """What an evaluation found, and where its report is."""
+    if json:
+        print_json({"result": str(result.folder), **result.to_json()})
+        return
+    print(result.stamp.protocol)
+    width = max(map(len, result.metrics))
+    for name, value in result.metrics.items():
+        interval = result.intervals.get(name)
+        ends = f"  ({interval.low:.4f} to {interval.high:.4f})" if interval else ""
+        print(f"  {name:{width}} {value:.4f}{ends}")
+    for number in result.published:
+        print(f"  the paper's: {number.metric} {number.value:.4f} {number.model} ({number.source})")
+    note(f"report: {shown(result.folder / 'report.html')}")
 
 
 @contextlib.contextmanager

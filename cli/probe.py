@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from tyro.conf import arg, subcommand
 
-from mlcd.cli.output import note, print_json, progress_bar, shown
+from mlcd.cli.output import note, print_result, progress_bar
 from mlcd.cli.verbs import run_verb
 
 if TYPE_CHECKING:
     from mlcd.core.datasets.labelled_set import LabelledSet
-    from mlcd.core.results import Result
     from mlcd.training.probes.linear import Trial
     from mlcd.training.probes.probe_set import ProbeSet
 
@@ -119,7 +118,7 @@ def knn(
         result = evaluate_knn(
             probe_set, features, output, settings, batch_size=batch_size, progress=progress
         )
-    _print(result, json=json)
+    print_result(result, json=json)
 
 
 def linear(
@@ -175,7 +174,7 @@ def linear(
             progress=progress,
             on_trial=_note_trial,
         )
-    _print(result, json=json)
+    print_result(result, json=json)
 
 
 def read_set(pictures: Folder | FashionMnist | Sop) -> ProbeSet:
@@ -217,18 +216,3 @@ def _note_trial(trial: Trial) -> None:
         f"penalty {trial.penalty:.3g}: accuracy {trial.accuracy:.4f} on validation, "
         f"{trial.iterations} iterations, ended by {trial.ended}, {trial.seconds:.1f} s"
     )
-
-
-def _print(result: Result, *, json: bool) -> None:
-    if json:
-        print_json({"result": str(result.folder), **result.to_json()})
-        return
-    print(result.stamp.protocol)
-    width = max(map(len, result.metrics))
-    for name, value in result.metrics.items():
-        interval = result.intervals.get(name)
-        ends = f"  ({interval.low:.4f} to {interval.high:.4f})" if interval else ""
-        print(f"  {name:{width}} {value:.4f}{ends}")
-    for number in result.published:
-        print(f"  the paper's: {number.metric} {number.value:.4f} {number.model} ({number.source})")
-    note(f"report: {shown(result.folder / 'report.html')}")

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 SUMMARIZE = {
     "retrieval": "mlcd.apps.retrieval.metrics:summarize",
     "picture-questions": "mlcd.apps.embodied.playroom_questions:summarize",
+    "referring": "mlcd.apps.seg.sample_table:summarize",
     "probe-knn": "mlcd.training.probes.knn:summarize",
     "probe-linear": "mlcd.training.probes.metrics:summarize",
 }

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from tyro.conf import Positional, arg, subcommand
 
-from mlcd.cli.output import note, print_json, progress_bar, shown
+from mlcd.cli.output import note, print_json, print_result, progress_bar, shown
 from mlcd.cli.verbs import run_verb
 
 if TYPE_CHECKING:
@@ -304,17 +304,7 @@ def evaluate(
         result = run(
             retrieval_set, load_tower(tower), output, batch_size=batch_size, progress=progress
         )
-    if json:
-        print_json({"result": str(output), **result.to_json()})
-        return
-    print(result.stamp.protocol)
-    for name, value in result.metrics.items():
-        interval = result.intervals.get(name)
-        print(
-            f"  {name:12} {value:.4f}"
-            + (f"  ({interval.low:.4f} to {interval.high:.4f})" if interval else "")
-        )
-    note(f"report: {shown(output / 'report.html')}")
+    print_result(result, json=json)
 
 
 def parse_region(text: str) -> tuple[float, float, float, float]:

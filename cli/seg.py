@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from tyro.conf import Positional, arg
 
 from mlcd.cli.diagnosis import diagnosis_json, diagnosis_lines
-from mlcd.cli.output import note, print_json, shown
+from mlcd.cli.output import note, print_json, print_result, progress_bar, shown
 from mlcd.cli.verbs import run_verb
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ def main(arguments: Sequence[str]) -> int | None:
     """Parse the arguments of `mlcd seg` and run the verb."""
     return run_verb(
         "seg",
-        {"predict": predict, "check": check},
+        {"predict": predict, "eval": evaluate, "check": check},
         arguments,
         description="Referring segmentation: a picture and a phrase in, a mask out.",
     )
@@ -97,6 +97,84 @@ def _document(
         "masks": [encode_mask(own) for own in found.masks],
         "text": found.text,
     }
+
+
+def evaluate(
+    model: Annotated[str, Positional, arg(metavar="MODEL")],
+    root: Path,
+    data: str = "refcoco",
+    by: str | None = None,
+    split: str = "val",
+    images: Path | None = None,
+    free: bool = False,
+    forced: bool = False,
+    limit: int | None = None,
+    shuffled: bool = False,
+    pictures: int = 6,
+    output: Annotated[Path | None, arg(aliases=["-o"], metavar="OUT")] = None,
+    device: str | None = None,
+    allow_other_counts: bool = False,
+    json: bool = False,
+) -> None:
+    """Measure a model on RefCOCO; started again in the same folder, it goes on where it was.
+
+    With `torchrun --nproc-per-node N --no-python -- mlcd seg eval ...` (or RANK and WORLD_SIZE in
+    the environment of processes with the same OUT) several processes share the work, with exactly
+    the numbers of one.
+
+    Args:
+        model: Embedded name, model folder (ours or the published layout) or hub id.
+        root: The folder that has refcoco/, refcoco+/, refcocog/, grefcoco/ and images/ in it.
+        data: refcoco, refcoco+, refcocog or grefcoco.
+        by: Who made the splits: unc, umd or google; those that results are printed for when left
+            out.
+        split: train, val, testA, testB or test.
+        images: The folder of pictures, when it is not below the root.
+        free: Only what the model says by itself; with neither this nor --forced, both are measured.
+        forced: Only with a mask asked of it in any case.
+        limit: The first so many phrases alone.
+        shuffled: Ask with the phrase of another picture: what is reached without reading.
+        pictures: So many of the best, the worst and by chance are in the report.
+        output: The folder of the result: result.json, samples.jsonl, report.html; below out/ when
+            left out.
+        device: As torch names it; of "cuda" each process of torchrun takes its own.
+        allow_other_counts: Measure a published set of which a part is missing.
+        json: Print one JSON document.
+    """
+    import os
+
+    from mlcd.apps.seg import Segmenter
+    from mlcd.apps.seg.refcoco import evaluate as run
+    from mlcd.core.datasets.refcoco import read_refcoco
+    from mlcd.core.datasets.refcoco_layout import find_layout
+    from mlcd.core.results.shares import Share
+
+    referring_set = read_refcoco(
+        root, data, split, by=by, images=images, allow_other_counts=allow_other_counts
+    )
+    share = Share.from_environment()
+    if device == "cuda" and share.count > 1:
+        device = f"cuda:{os.environ.get('LOCAL_RANK', share.number)}"
+    if output is None:
+        kind = "-shuffled" if shuffled else ""
+        by = find_layout(data, by).by
+        output = Path("out") / f"seg-{Path(model).name}-{data}-{by}-{split}{kind}"
+    with progress_bar("phrases") as progress:
+        result = run(
+            referring_set,
+            Segmenter.load(model, device=device),
+            output,
+            outputs=("free", "forced") if free == forced else ("free",) if free else ("forced",),
+            limit=limit,
+            is_shuffled=shuffled,
+            share=share,
+            num_pictures=pictures,
+            progress=progress,
+        )
+    if result is None:
+        note(f"process {share.number} of {share.count} is done; the last one writes the result")
+        return
+    print_result(result, json=json)
 
 
 def check(

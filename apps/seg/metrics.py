@@ -30,7 +30,7 @@ class SampleRow:
     """Names the picture."""
     has_target: bool
     """Whether the phrase is of something that is there."""
-    free: MaskCounts
+    free: MaskCounts | None = None
     forced: MaskCounts | None = None
     says_seg: bool = True
     """Whether the model wrote [SEG] by itself."""
@@ -187,5 +187,6 @@ def _chosen(table: Sequence[SampleRow], most: int, seed: int) -> list[SampleRow]
     chosen = []
     for image, rows in of_image.items():
         generator = random.Random(f"{seed} {image}")  # text: the same in every process
+        rows.sort(key=lambda row: row.sample)  # whatever the order in which they were measured
         chosen += generator.sample(rows, most) if len(rows) > most else rows
     return chosen

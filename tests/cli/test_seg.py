@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import PIL.Image
 import pytest
+from tests.apps.seg.refcoco_to_ask import write_set
 from tests.apps.seg.toy_seg import trained_seg
 from tests.core.language.toy_models import speckled
 
@@ -110,3 +114,56 @@ def test_check_says_what_a_model_is(
     assert found["architecture"]["seg_id"] == 259
     (tmp_path / "config.json").write_text("{}")
     assert main(["seg", "check", str(tmp_path)]) == 1
+
+
+def test_eval_measures_goes_on_and_is_recomputed(
+    model: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root, out = write_set(tmp_path / "sets"), tmp_path / "out"
+    words = ["seg", "eval", model, "--root", str(root), "--data", "refcoco", "--by", "unc"]
+    words += ["--split", "val", "-o", str(out)]
+    assert main([*words, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["result"] == str(out)
+    assert found["num_samples"] == 11
+    assert {"cIoU", "forced cIoU", "gIoU", "[SEG] rate", "cIoU (lavt)"} <= set(found["metrics"])
+    assert (out / "report.html").is_file()
+    assert main(words) == 0
+    said = capsys.readouterr()
+    assert said.out.startswith("refcoco (unc) val, another set (11 refs, 5 images, 11 phrases):")
+    assert f"  cIoU            {found['metrics']['cIoU']:.4f}  (" in said.out
+    assert main(["results", "recompute", str(out)]) == 0
+    assert "DIFFERS" not in capsys.readouterr().out
+    assert main([*words, "--free"]) == 1
+    assert "holds another measurement" in capsys.readouterr().err
+    free = [*words[:-1], str(tmp_path / "free"), "--free", "--limit", "4", "--shuffled", "--json"]
+    assert main(free) == 0
+    other = json.loads(capsys.readouterr().out)
+    assert other["num_samples"] == 4
+    assert "forced cIoU" not in other["metrics"]
+    assert main(["seg", "eval", model, "--root", str(root), "--split", "testC"]) == 1
+    assert "has no split 'testC'" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_torchrun_shares_the_work_and_prints_one_result(model: str, tmp_path: Path) -> None:
+    root = write_set(tmp_path / "sets")
+    words = ["seg", "eval", model, "--root", str(root), "--json", "-o"]
+    program = [sys.executable, "-m", "mlcd.cli.main"]
+    one = subprocess.run(
+        [*program, *words, str(tmp_path / "one")], capture_output=True, text=True, check=True
+    )
+    launched = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "3"]
+    three = subprocess.run(
+        [*launched, "--master-port", "0", "--no-python", *program, *words, str(tmp_path / "three")],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+    alone, shared = json.loads(one.stdout), json.loads(three.stdout)
+    for name in ("metrics", "intervals", "num_samples", "stamp"):
+        assert alone[name] == shared[name]
+    files = [(tmp_path / name / "samples.jsonl").read_bytes() for name in ("one", "three")]
+    assert files[0] == files[1]
+    assert three.stderr.count("the last one writes the result") == 2

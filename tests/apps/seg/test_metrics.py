@@ -197,8 +197,7 @@ def test_glamm_looks_at_three_phrases_of_a_picture() -> None:
     rows = [row(number, "many") for number in range(1, 31)] + [row(50, "one")]
     found = [summarize(rows, GLAMM, seed=seed)["gIoU"] for seed in range(20)]
     assert len(set(found)) > 10
-    assert summarize(rows[::-1], GLAMM, seed=3) != {}
-    assert found[3] == summarize(rows, GLAMM, seed=3)["gIoU"]
+    assert found[3] == summarize(rows[::-1], GLAMM, seed=3)["gIoU"]
     lowest, highest = (1 + 2 + 3 + 50) / 400, (28 + 29 + 30 + 50) / 400
     assert all(lowest <= value <= highest for value in found)
 
