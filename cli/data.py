@@ -1,4 +1,4 @@
-"""`mlcd data`: data sets written from the embedded world."""
+"""`mlcd data`: data sets written from the embedded world; `data_files` checks and converts."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Annotated
 
 from tyro.conf import arg, subcommand
 
+from mlcd.cli.data_files import check, convert
 from mlcd.cli.output import note, print_json, progress_bar
 from mlcd.cli.verbs import run_verb
 
@@ -17,9 +18,9 @@ def main(arguments: Sequence[str]) -> int | None:
     """Parse the arguments of `mlcd data` and run the verb."""
     return run_verb(
         "data",
-        {"playroom": playroom, "things": things},
+        {"playroom": playroom, "check": check, "convert": convert, "things": things},
         arguments,
-        description="Data sets: write them from the embedded world, in the public layouts.",
+        description="Data sets: write them from the embedded world, check and convert them.",
     )
 
 

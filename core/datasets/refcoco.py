@@ -4,15 +4,19 @@ al., CVPR 2023), and sets written in their layout (`refcoco_layout.py`), as phra
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Mapping, Sequence
-from hashlib import sha256
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from mlcd.core.datasets.refcoco_files import RefcocoFiles, find_images, open_refcoco
 from mlcd.core.datasets.refcoco_layout import Counts, find_layout, is_in_split
-from mlcd.core.datasets.referring_set import MaskSource, Phrase, ReferredImage, ReferringSet
+from mlcd.core.datasets.referring_set import (
+    MaskSource,
+    Phrase,
+    ReferredImage,
+    ReferringSet,
+    digest_of,
+)
 
 NO_TARGET = -1
 """Stands for the annotation of a phrase whose thing is not there (gRefCOCO)."""
@@ -63,7 +67,7 @@ def read_refcoco(
     phrases = [
         phrase for ref in refs for phrase in phrases_of(files, ref, pictures[ref["image_id"]])
     ]
-    return ReferringSet(title, phrases, _digest(title, phrases))
+    return ReferringSet(title, phrases, digest_of(title, phrases))
 
 
 def split_refs(files: RefcocoFiles, split: str) -> list[dict[str, Any]]:
@@ -149,15 +153,3 @@ def _masks(files: RefcocoFiles, ref: Mapping[str, Any]) -> tuple[MaskSource, ...
         if not (isinstance(own, list) and annotation.get("iscrowd")):
             masks.append(annotation["segmentation"])
     return tuple(masks)
-
-
-def _digest(title: str, phrases: Sequence[Phrase]) -> str:
-    """Of the phrases and their masks, and of the sizes of the pictures' files."""
-    digest = sha256(title.encode())
-    images = {phrase.image for phrase in phrases}
-    for image in sorted(images, key=lambda image: image.id):
-        digest.update(f"{image.path.name} {image.path.stat().st_size}\n".encode())
-    for phrase in phrases:
-        line = [phrase.id, phrase.text, phrase.image.id, phrase.image.shape, phrase.masks]
-        digest.update(f"{json.dumps(line)}\n".encode())
-    return digest.hexdigest()

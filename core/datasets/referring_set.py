@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import reduce
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
@@ -91,3 +93,20 @@ class ReferringSet:
         for phrase in self.phrases:
             groups.setdefault(phrase.image.id, (phrase.image, []))[1].append(phrase)
         return list(groups.values())
+
+
+def digest_of(name: str, phrases: Sequence[Phrase]) -> str:
+    """SHA-256 of the name, the phrases and their masks, and of the sizes of the files they use."""
+    digest = sha256(name.encode())
+    images = {phrase.image for phrase in phrases}
+    for image in sorted(images, key=lambda image: image.id):
+        digest.update(_file_line(image.path).encode(errors="surrogateescape"))
+    for phrase in phrases:
+        masks = [_file_line(mask) if isinstance(mask, Path) else mask for mask in phrase.masks]
+        line = [phrase.id, phrase.text, phrase.image.id, phrase.image.shape, masks]
+        digest.update(f"{json.dumps(line)}\n".encode())
+    return digest.hexdigest()
+
+
+def _file_line(path: Path) -> str:
+    return f"{path.name} {path.stat().st_size}\n"
