@@ -136,10 +136,10 @@ def test_eval_measures_goes_on_and_is_recomputed(
     assert "DIFFERS" not in capsys.readouterr().out
     assert main([*words, "--free"]) == 1
     assert "holds another measurement" in capsys.readouterr().err
-    free = [*words[:-1], str(tmp_path / "free"), "--free", "--limit", "4", "--shuffled", "--json"]
+    free = [*words[:-1], str(tmp_path / "free"), "--free", "--limit", "8", "--shuffled", "--json"]
     assert main(free) == 0
     other = json.loads(capsys.readouterr().out)
-    assert other["num_samples"] == 4
+    assert other["num_samples"] == 8
     assert "forced cIoU" not in other["metrics"]
     assert main(["seg", "eval", model, "--root", str(root), "--split", "testC"]) == 1
     assert "has no split 'testC'" in capsys.readouterr().err
