@@ -5,16 +5,14 @@ Geometry is that of the visible pixels. What two people could see differently is
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from typing import Literal, NamedTuple, get_args
 
 import numpy as np
 
-from mlcd.core.masks import mask_box
-from mlcd.playroom.descriptions import ANYTHING, Description, Fit, descriptions, fit
+from mlcd.playroom.descriptions import ANYTHING, Description
 from mlcd.playroom.questions.question import Combination
-from mlcd.playroom.relations import PLACES, Sight
+from mlcd.playroom.views import EDGES, SIDES, View, fit_of_place, fit_of_relation
 
 Form = Literal[
     "name",
@@ -35,21 +33,9 @@ Form = Literal[
 FORMS: tuple[Form, ...] = get_args(Form)
 
 ORDINALS = ("first", "second", "third", "fourth")
-_EDGES = {"left": (0, 1), "right": (0, -1), "top": (1, 1), "bottom": (1, -1)}
-"""Axis, and the sign that makes the outermost the smallest."""
-_SIDES = {
-    "to the left of": (0, -1),
-    "to the right of": (0, 1),
-    "above": (1, -1),
-    "below": (1, 1),
-}
 _LARGER, _LARGER_SEEN = 1.6, 1.3  # ratio of areas, of all of a thing and of what is seen of it
 _FARTHER_OUT, _APART = 0.1, 0.07  # shares of the picture's shorter side
-_CELL_MARGIN = 0.05  # share of the picture's side
-_HALF_MARGIN = 0.06
-_SIDE_DISTANCE, _SIDE_SLOPE, _NOT_THERE = 0.15, 1.5, -0.04
-_HIDES, _TOUCHES = 0.1, 0.02
-_CLOSER = 0.6
+_CLOSER = 0.6  # share of the distance of the next
 _MOST_RELATIONS = 14
 
 
@@ -62,40 +48,6 @@ class Pointer(NamedTuple):
     """Numbers of things; none when nothing in the picture is meant."""
     combinations: tuple[Combination, ...]
     """What is split between training and tests."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class View:
-    """A picture with what can be said of single things, and where one sees them."""
-
-    sight: Sight
-    descriptions: Sequence[Description]
-    centers: Sequence[tuple[float, float]]
-    """x, y of the middle of what is seen, in shares of the picture's shorter side."""
-    boxes: Sequence[tuple[float, float, float, float]]
-    """xyxy around what is seen, in the same unit."""
-    areas: Sequence[int]
-    """Visible pixels."""
-
-    def is_nameable(self, targets: frozenset[int]) -> bool:
-        return all(self.sight.things[i].is_nameable for i in targets)
-
-
-def look(sight: Sight) -> View:
-    """What pointing needs to know of a picture."""
-    shortest = min(sight.masks[0].shape)
-    found = [mask_box(mask) for mask in sight.masks]
-    boxes = [
-        (b[0] / shortest, b[1] / shortest, b[2] / shortest, b[3] / shortest) for b in found if b
-    ]
-    assert len(boxes) == len(found), "a Sight shows some of each of its things"
-    return View(
-        sight=sight,
-        descriptions=descriptions(sight),
-        centers=[((x0 + x1) / 2, (y0 + y1) / 2) for x0, y0, x1, y1 in boxes],
-        boxes=boxes,
-        areas=[int(mask.sum()) for mask in sight.masks],
-    )
 
 
 def single_pointers(view: View, random: np.random.Generator) -> list[Pointer]:
@@ -142,7 +94,7 @@ def _by_size(view: View, one: Description) -> list[Pointer]:
 
 def _by_edge(view: View, one: Description) -> list[Pointer]:
     found: list[Pointer] = []
-    for edge, (axis, sign) in _EDGES.items():
+    for edge, (axis, sign) in EDGES.items():
         outermost, following, *_ = sorted(one.fit.sure, key=lambda i: sign * view.centers[i][axis])
         gap = sign * (view.centers[following][axis] - view.centers[outermost][axis])
         if gap >= _FARTHER_OUT:
@@ -174,7 +126,7 @@ def _by_place(view: View, one: Description) -> list[Pointer]:
         owns = one.noun != ANYTHING or view.sight.things[index].owns_place
         if place is None or not owns:
             continue
-        meant = one.fit.both(_fit_of_place(view, place))
+        meant = one.fit.both(fit_of_place(view, place))
         if meant.is_clear and meant.sure == {index}:
             # "the middle duck" could also be the one between two others
             said = "center" if place == "middle" else place
@@ -193,7 +145,7 @@ def _by_relation(view: View, random: np.random.Generator) -> list[Pointer]:
         and one.state is None
     ]
     heads = [one for one in view.descriptions if view.is_nameable(one.fit.sure)]
-    pairs = [(other, say) for other in others for say in (*_SIDES, "in front of", "behind", "near")]
+    pairs = [(other, say) for other in others for say in (*SIDES, "in front of", "behind", "near")]
     found: list[Pointer] = []
     num_used = 0
     for number in random.permutation(len(pairs)):
@@ -214,7 +166,7 @@ def _related(
     view: View, heads: Sequence[Description], other: Description, relation: str
 ) -> list[Pointer]:
     (landmark,) = other.fit.sure
-    form: Form = "beside" if relation in _SIDES else "depth"
+    form: Form = "beside" if relation in SIDES else "depth"
     where = fit_of_relation(view, relation, landmark)
     if not where.sure:
         return []
@@ -241,75 +193,9 @@ def _nearest(view: View, one: Description, other: Description, landmark: int) ->
     return [_pointer("nearest", one, {first}, "nearest", **words)]
 
 
-def fit_of_relation(view: View, relation: str, landmark: int) -> Fit:
-    """What stands so to the landmark; `relation` is a word of `beside` or `depth`."""
-    verdict: Callable[[int], bool | None]
-    if relation in _SIDES:
-        axis, sign = _SIDES[relation]
-
-        def verdict(index: int) -> bool | None:
-            return _is_beside(view, index, landmark, axis, sign)
-    else:
-
-        def verdict(index: int) -> bool | None:
-            pair = (index, landmark) if relation == "in front of" else (landmark, index)
-            share = view.sight.hiding.get(pair, 0.0)
-            return True if share >= _HIDES else None if share >= _TOUCHES else False
-
-    return fit(index != landmark and verdict(index) for index in range(len(view.centers)))
-
-
-def _is_beside(view: View, index: int, landmark: int, axis: int, sign: int) -> bool | None:
-    """Clearly to that side and not overlapping; clearly not, when it is on the other half."""
-    along = sign * (view.centers[index][axis] - view.centers[landmark][axis])
-    across = abs(view.centers[index][1 - axis] - view.centers[landmark][1 - axis])
-    if along < _NOT_THERE:
-        return False
-    is_far = along >= max(_SIDE_DISTANCE, _SIDE_SLOPE * across)
-    return True if is_far and not _overlap(view.boxes[index], view.boxes[landmark]) else None
-
-
-def _fit_of_place(view: View, place: str) -> Fit:
-    row, column = divmod(PLACES.index(place), 3)
-    return fit(
-        _all_true(
-            _is_in_third(center[0] / view.sight.scene.shape[0], column),
-            _is_in_third(center[1] / view.sight.scene.shape[1], row),
-        )
-        for center in view.centers
-    )
-
-
-def fit_of_half(view: View, half: str) -> Fit:
-    """What is on that half of the picture, with its middle well past the middle."""
-    axis, sign = _EDGES[half]
-    side = view.sight.scene.shape[axis]
-    away = [sign * (0.5 - center[axis] / side) for center in view.centers]
-    return fit(True if a > _HALF_MARGIN else False if a < -_HALF_MARGIN else None for a in away)
-
-
-def _is_in_third(share: float, third: int) -> bool | None:
-    inside = min(share - third / 3, (third + 1) / 3 - share)
-    if (third == 0 and share < 1 / 6) or (third == 2 and share > 5 / 6):
-        inside = 1 / 6  # towards the border there is no other third
-    return True if inside > _CELL_MARGIN else False if inside < -_CELL_MARGIN else None
-
-
-def _all_true(*verdicts: bool | None) -> bool | None:
-    return False if False in verdicts else None if None in verdicts else True
-
-
 def _pointer(
     form: Form, one: Description, targets: frozenset[int] | set[int], said: str, **words: str
 ) -> Pointer:
     return Pointer(
         form, {"thing": one.text} | words, tuple(sorted(targets)), (one.combination(said),)
-    )
-
-
-def _overlap(
-    first: tuple[float, float, float, float], second: tuple[float, float, float, float]
-) -> bool:
-    return min(first[2], second[2]) > max(first[0], second[0]) and min(first[3], second[3]) > max(
-        first[1], second[1]
     )

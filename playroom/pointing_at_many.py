@@ -14,9 +14,10 @@ from mlcd.playroom.descriptions import (
 )
 from mlcd.playroom.named_scenes import STATES
 from mlcd.playroom.names import Name
-from mlcd.playroom.pointing import Pointer, View, fit_of_half, fit_of_relation
+from mlcd.playroom.pointing import Pointer
 from mlcd.playroom.questions.question import OWN_COLOURS
 from mlcd.playroom.tints import NAMED_COLOURS
+from mlcd.playroom.views import EDGES, SIDES, View, fit_of_half, fit_of_relation
 
 _NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight")
 _SHORT = ("name", "attributes", "edge", "size")
@@ -34,7 +35,7 @@ def plural_pointers(
             continue
         words = {"things": one.plural_text, "count": _NUMBERS[len(one.fit.sure)]}
         found.append(Pointer("all", words, tuple(sorted(one.fit.sure)), (one.combination("all"),)))
-        for half in ("left", "right", "top", "bottom"):
+        for half in EDGES:
             meant = one.fit.both(fit_of_half(view, half))
             if meant.is_clear and 2 <= len(meant.sure) < len(one.fit.sure):
                 found.append(
@@ -129,7 +130,7 @@ def _absent_relations(view: View, one: Description) -> list[Pointer]:
         (landmark,) = other.fit.sure
         if landmark in one.fit.sure or not view.sight.things[landmark].is_nameable:
             continue
-        for relation in ("to the left of", "to the right of", "above", "below"):
+        for relation in SIDES:
             if not one.fit.both(fit_of_relation(view, relation, landmark)).possible:
                 text = f"{one.noun} {relation} the {other.noun}"
                 combination = (one.noun, OWN_COLOURS, f"absent {relation}")

@@ -20,11 +20,12 @@ from mlcd.core.masks import Mask
 from mlcd.playroom.conversations import SIZE
 from mlcd.playroom.named_scenes import NamedScenes, State, Wish
 from mlcd.playroom.names import Name
-from mlcd.playroom.pointing import Form, Pointer, look, single_pointers
+from mlcd.playroom.pointing import Form, Pointer, single_pointers
 from mlcd.playroom.pointing_at_many import absent_pointers, plural_pointers
 from mlcd.playroom.question_tests import test_rows
 from mlcd.playroom.relations import Sight, see
 from mlcd.playroom.scenes import Scene
+from mlcd.playroom.views import look
 from mlcd.playroom.wordings import Split, belongs_to, phrase_in_words
 
 Task = Literal["refcoco", "refcoco+", "refcocog", "grefcoco"]
