@@ -12,7 +12,17 @@ import numpy as np
 
 from mlcd.playroom.named_scenes import NamedScene, NamedScenes, NamedThing
 from mlcd.playroom.names import Name
-from mlcd.playroom.plays import Actor, Event, EventKind, Key, Play, Point, Shot, View
+from mlcd.playroom.plays import (
+    Actor,
+    Event,
+    EventKind,
+    Key,
+    Play,
+    Point,
+    Shot,
+    View,
+    calm_shots,
+)
 from mlcd.playroom.things import Style
 
 _CELLS = 3
@@ -39,7 +49,7 @@ def everyday_play(
         script.something_happens(start_s, start_s + slot * float(random.uniform(0.35, 0.55)))
     return Play(
         actors=script.actors(),
-        shots=_calm_shots(random, length_s),
+        shots=calm_shots(random, length_s, least_share=1 - _MARGIN),
         events=tuple(script.events),
         length_s=length_s,
         ground=scene.scene.ground,
@@ -229,13 +239,3 @@ def _spot(random: np.random.Generator, cell: int, thing: NamedThing) -> Point:
 def _outside(point: Point) -> Point:
     """The nearest place beside the world, left or right of it."""
     return (-0.3 if point[0] < 0.5 else 1.3), point[1]
-
-
-def _calm_shots(random: np.random.Generator, length_s: float) -> tuple[Shot, ...]:
-    """A camera in a hand: it sways and zooms, and everything that has a place stays in sight."""
-    shots = []
-    for number in range(4):
-        share = float(random.uniform(1 - _MARGIN, 1.0))
-        center = (float(random.uniform(0.4, 0.6)), float(random.uniform(0.4, 0.6)))
-        shots.append(Shot(at_s=length_s * number / 3, view=View(center=center, share=share)))
-    return tuple(shots)

@@ -85,7 +85,7 @@ class NamedScenes:
         """A random scene with the wished things in it; None when they found no room this time."""
         count = max(int(random.integers(self.least, self.most + 1)), len(wishes))
         ground = _quiet_ground(random)
-        colours = [name for name, tint in NAMED_COLOURS.items() if _stands_out(tint, ground)]
+        colours = [name for name, tint in NAMED_COLOURS.items() if stands_out(tint, ground)]
         is_natural = random.random() < self.natural_share and not any(w.colour for w in wishes)
         if any(wish.colour not in (None, *colours) for wish in wishes):
             return None
@@ -197,5 +197,6 @@ def _quiet(colour: Colour, is_pale: bool) -> Colour:
     return round(red), round(green), round(blue)
 
 
-def _stands_out(tint: Colour, ground: Ground) -> bool:
+def stands_out(tint: Colour, ground: Ground) -> bool:
+    """Whether a thing of this colour is easily seen on the ground."""
     return all(math.dist(tint, colour) >= _LEAST_CONTRAST for colour in ground.colours)

@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
+import numpy as np
+
 from mlcd.playroom.named_scenes import NamedThing
 from mlcd.playroom.scenes import Ground, Light, PlacedThing
 
@@ -110,6 +112,18 @@ class Play:
     length_s: float
     ground: Ground
     light: Light
+
+
+def calm_shots(
+    random: np.random.Generator, length_s: float, *, least_share: float
+) -> tuple[Shot, ...]:
+    """A camera in a hand: it sways and zooms, and never loses the middle of the world."""
+    shots = []
+    for number in range(4):
+        share = float(random.uniform(least_share, 1.0))
+        center = (float(random.uniform(0.4, 0.6)), float(random.uniform(0.4, 0.6)))
+        shots.append(Shot(at_s=length_s * number / 3, view=View(center=center, share=share)))
+    return tuple(shots)
 
 
 def view_at(shots: Sequence[Shot], stamp_s: float) -> View:
