@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from tyro.conf import arg, subcommand
 
@@ -70,10 +70,29 @@ class Refcoco:
     """Pixels of a picture's shorter side."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Videos:
+    """DAVIS: videos with true masks, and phrases as Ref-YouTube-VOS has them."""
+
+    count: int = 20
+    """Videos. In turns the thing moves, is hidden, is crossed by its twin, leaves and returns."""
+    frames: int = 100
+    """Frames of each."""
+    rate: float = 10.0
+    """Frames a second."""
+    size: int = 192
+    """Width and height of a frame, in pixels."""
+    style: Literal["noto", "fluent"] = "noto"
+    """Art style; language and masks were never trained on fluent."""
+    masks: Literal["png", "runs"] = "png"
+    """Pictures whose values number the things, or COCO's run lengths in JSON."""
+
+
 Layout = (
     Annotated[Sop, subcommand("sop")]
     | Annotated[Conversations, subcommand("conversations")]
     | Annotated[Refcoco, subcommand("refcoco")]
+    | Annotated[Videos, subcommand("videos")]
 )
 
 
@@ -94,6 +113,8 @@ def playroom(
         _write_sop(layout, output, seed, json=json)
     elif isinstance(layout, Refcoco):
         _write_refcoco(layout, output, seed, json=json)
+    elif isinstance(layout, Videos):
+        _write_videos(layout, output, seed, json=json)
     else:
         _write_conversations(layout, output, seed, json=json)
 
@@ -179,6 +200,29 @@ def _write_refcoco(layout: Refcoco, output: Path, seed: int, *, json: bool) -> N
         for split, count in splits.items():
             row = f"{count['images']:>10,}{count['refs']:>8,}{count['phrases']:>9,}"
             print(f"{name:<10}{split:<7}{row}")
+
+
+def _write_videos(layout: Videos, output: Path, seed: int, *, json: bool) -> None:
+    from mlcd.playroom.videos import VideoSet, write_videos
+
+    videos = VideoSet(
+        count=layout.count,
+        seed=seed,
+        style=layout.style,
+        num_frames=layout.frames,
+        frames_per_s=layout.rate,
+        width=layout.size,
+        height=layout.size,
+        masks=layout.masks,
+    )
+    with progress_bar("filming") as advance:
+        written = write_videos(output, videos, on_video=advance)
+    if json:
+        print_json({"folder": str(output), **asdict(written)})
+        return
+    print(f"{written.videos:,} videos, {written.frames:,} frames")
+    if not written.has_films:
+        note("frames alone, no mp4 files: for those run: pip install 'mlcd[video]'")
 
 
 def things(json: bool = False) -> None:
