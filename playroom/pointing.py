@@ -27,9 +27,19 @@ Form = Literal[
     "all",
     "half",
     "two",
-    "absent",
+    "absent name",
+    "absent colour",
+    "absent state",
+    "absent relation",
 ]
-"""Forms of phrases in `wordings.json`; from "all" on they mean several things or none."""
+"""Forms of phrases; from "all" on they mean several things or none."""
+WORDINGS: dict[Form, Form] = {
+    "absent name": "name",
+    "absent colour": "attributes",
+    "absent state": "attributes",
+    "absent relation": "beside",
+}
+"""What is not there is said in the words of what is, or else the words would tell."""
 FORMS: tuple[Form, ...] = get_args(Form)
 
 ORDINALS = ("first", "second", "third", "fourth")

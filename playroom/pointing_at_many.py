@@ -9,12 +9,11 @@ import numpy as np
 from mlcd.playroom.descriptions import (
     SPOKEN,
     Description,
-    fit_of_name,
     fit_of_state,
 )
-from mlcd.playroom.named_scenes import STATES
+from mlcd.playroom.named_scenes import STATES, State
 from mlcd.playroom.names import Name
-from mlcd.playroom.pointing import Pointer
+from mlcd.playroom.pointing import Form, Pointer
 from mlcd.playroom.questions.question import OWN_COLOURS
 from mlcd.playroom.tints import NAMED_COLOURS
 from mlcd.playroom.views import EDGES, SIDES, View, fit_of_half, fit_of_relation
@@ -78,7 +77,7 @@ def absent_pointers(
     """What is not in the picture: a name, a colour or state of a name, a thing beside another."""
     found = _absent_names(view, names, random)
     for one in view.descriptions:
-        if one.is_bare and one.noun in {t.named.name.text for t in view.sight.things}:
+        if one.is_bare:
             found += _absent_attributes(view, one) + _absent_relations(view, one)
     return found
 
@@ -97,25 +96,34 @@ def _absent_names(view: View, names: Sequence[Name], random: np.random.Generator
         colour = colours[int(random.integers(len(colours)))]
         text = f"{colour} {name.text}" if colour else name.text
         combination = (name.text, colour or OWN_COLOURS, "absent")
-        found.append(Pointer("absent", {"thing": text}, (), (combination,)))
+        found.append(Pointer("absent name", {"thing": text}, (), (combination,)))
     return found
 
 
 def _absent_attributes(view: View, one: Description) -> list[Pointer]:
-    """The green duck, where there are ducks and none is green; the tilted duck."""
-    named = fit_of_name(view.sight, one.noun)
-    things = [view.sight.things[i].named for i in named.possible]
+    """The green duck, where there are ducks and none is green; the tilted duck; the tilted red one,
+    where there are red ducks and tilted ones.
+    """
+    colours = [view.sight.things[i].named.colour for i in sorted(one.fit.possible)]
     found: list[Pointer] = []
-    if all(thing.colour for thing in things):
-        for colour in NAMED_COLOURS.keys() - {thing.colour for thing in things}:
-            combination = (one.noun, colour, "absent")
-            found.append(Pointer("absent", {"thing": f"{colour} {one.noun}"}, (), (combination,)))
+    if None not in colours:
+        for colour in NAMED_COLOURS:
+            if colour not in colours:
+                found.append(_absent("absent colour", one.noun, colour, None))
     for state in STATES:
-        if not named.both(fit_of_state(view.sight, state)).possible:
-            text = f"{SPOKEN[state]} {one.noun}"
-            combination = (one.noun, OWN_COLOURS, f"absent {state}")
-            found.append(Pointer("absent", {"thing": text}, (), (combination,)))
-    return sorted(found, key=lambda pointer: pointer.words["thing"])  # sets have no order
+        tilted = one.fit.both(fit_of_state(view.sight, state)).possible
+        if not tilted:
+            found.append(_absent("absent state", one.noun, None, state))
+        for colour in dict.fromkeys(filter(None, colours)):
+            if all(view.sight.things[i].named.colour not in (None, colour) for i in tilted):
+                found.append(_absent("absent state", one.noun, colour, state))
+    return found
+
+
+def _absent(form: Form, noun: str, colour: str | None, state: State | None) -> Pointer:
+    text = " ".join(word for word in (state and SPOKEN[state], colour, noun) if word)
+    combination = (noun, colour or OWN_COLOURS, f"absent {state or 'colour'}")
+    return Pointer(form, {"thing": text}, (), (combination,))
 
 
 def _absent_relations(view: View, one: Description) -> list[Pointer]:
@@ -132,7 +140,7 @@ def _absent_relations(view: View, one: Description) -> list[Pointer]:
             continue
         for relation in SIDES:
             if not one.fit.both(fit_of_relation(view, relation, landmark)).possible:
-                text = f"{one.noun} {relation} the {other.noun}"
+                words = {"thing": one.noun, "relation": relation, "other": other.noun}
                 combination = (one.noun, OWN_COLOURS, f"absent {relation}")
-                found.append(Pointer("absent", {"thing": text}, (), (combination,)))
+                found.append(Pointer("absent relation", words, (), (combination,)))
     return found

@@ -20,7 +20,7 @@ from mlcd.core.masks import Mask
 from mlcd.playroom.conversations import SIZE
 from mlcd.playroom.named_scenes import NamedScenes, State, Wish
 from mlcd.playroom.names import Name
-from mlcd.playroom.pointing import Form, Pointer, single_pointers
+from mlcd.playroom.pointing import WORDINGS, Form, Pointer, single_pointers
 from mlcd.playroom.pointing_at_many import absent_pointers, plural_pointers
 from mlcd.playroom.question_tests import test_rows
 from mlcd.playroom.relations import Sight, see
@@ -59,14 +59,18 @@ _SHARES: dict[Task, dict[Form, float]] = {
     },
     "grefcoco": {
         "name": 0.5,
-        "attributes": 1,
+        "attributes": 2,
         "size": 0.5,
         "edge": 1,
         "place": 1,
+        "beside": 1,
         "all": 1.5,
         "half": 0.8,
         "two": 1.7,
-        "absent": 3,
+        "absent name": 0.8,
+        "absent colour": 1,
+        "absent state": 0.7,
+        "absent relation": 0.8,
     },
 }
 """How often each form comes up where the picture has phrases of it."""
@@ -242,9 +246,8 @@ def _choose(
         target = fresh[int(random.integers(len(fresh)))]
         fitting = [pointer for pointer in left[form] if pointer.targets == target]
         pointer = fitting[int(random.integers(len(fitting)))]
-        text = phrase_in_words(
-            pointer.form, pointer.words, split, random, is_long=task == "refcocog"
-        )
+        wording = WORDINGS.get(form, form)
+        text = phrase_in_words(wording, pointer.words, split, random, is_long=task == "refcocog")
         chosen.setdefault(text, ReferringPhrase(text, pointer.targets, form))
         meant.add(target)
         left[form].remove(pointer)

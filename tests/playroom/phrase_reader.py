@@ -12,6 +12,7 @@ from functools import cache
 import numpy as np
 
 from mlcd.playroom.names import all_names, categories
+from mlcd.playroom.pointing import WORDINGS
 from mlcd.playroom.referring import ReferringPhrase, ReferringPicture, Task
 from mlcd.playroom.renderer import render
 from mlcd.playroom.scenes import Scene
@@ -214,29 +215,12 @@ class Reader:
             return few and self._size(few, {"size": first})
         return self.described(text)
 
-    def absent(self, text: str) -> set[int] | None:
-        """Of a phrase with no target: a description, or one thing beside another."""
-        for relation in (" to the left of the ", " to the right of the ", " above the "):
-            if relation in text:
-                break
-        else:
-            relation = " below the "
-        first, _, second = text.partition(relation)
-        few = self.described(first)
-        if few is None or not second:
-            return few
-        other = self.described(second)
-        if other is None:
-            return None
-        (landmark,) = other
-        assert few
-        return {i for i in few if self.is_beside(i, relation[1:-5], landmark)[0]}
-
     def readings(self, phrase: ReferringPhrase, task: Task, split: str) -> list[set[int]]:
         """What each wording that gives this text would mean."""
-        form = f"long {phrase.form}" if task == "refcocog" else phrase.form
+        form = WORDINGS.get(phrase.form, phrase.form)
+        splits = templates("phrases")[f"long {form}" if task == "refcocog" else form]
         found: list[set[int]] = []
-        for template in templates("phrases")[form][split]:  # type: ignore[index]
+        for template in splits[split]:  # type: ignore[index]
             pattern = re.sub(
                 r"\\{(\w+)\\}",
                 lambda gap: f"(?P<{gap[1]}>{FIELDS.get(gap[1], '.+')})",
@@ -246,11 +230,7 @@ class Reader:
             if match is None:
                 continue
             words = match.groupdict()
-            meant = (
-                self.absent(words["thing"])
-                if phrase.form == "absent"
-                else self.meant(phrase.form, words)
-            )
+            meant = self.meant(form, words)
             if meant is not None:
                 found.append(meant)
         return found

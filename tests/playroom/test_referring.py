@@ -15,6 +15,7 @@ import pytest
 from tests.playroom.phrase_reader import Reader
 
 from mlcd.playroom.names import name_of
+from mlcd.playroom.pointing import WORDINGS
 from mlcd.playroom.referring import (
     PARTS,
     TASKS,
@@ -24,6 +25,7 @@ from mlcd.playroom.referring import (
     referring_picture,
 )
 from mlcd.playroom.renderer import render
+from mlcd.playroom.tints import NAMED_COLOURS
 from mlcd.playroom.wordings import belongs_to, templates
 
 SIZE = 96
@@ -108,16 +110,30 @@ def test_only_grefcoco_means_several_things_or_none_and_each_often() -> None:
     assert min(counts[0], counts[1], counts[2]) > 0.15 * counts.total()
 
 
-def test_most_phrases_without_a_target_speak_of_things_that_are_there() -> None:
-    """Or else one could tell them by their nouns."""
-    hard = easy = 0
-    for picture in pictures("grefcoco", "train"):
-        names = {thing.name for thing in picture.things}
+def test_what_is_not_there_cannot_be_told_by_its_colours_or_relations() -> None:
+    """Of phrases with a colour, with a relation and with neither some are true and some are not."""
+    counts: Counter[tuple[str, bool]] = Counter()
+    for picture in pictures("grefcoco", "train", 120):
         for phrase in picture.phrases:
-            if not phrase.targets:
-                is_there = any(f" {name} " in f" {phrase.text} " for name in names)
-                hard, easy = hard + is_there, easy + (not is_there)
-    assert hard > 2 * easy > 0
+            form = WORDINGS.get(phrase.form, phrase.form)
+            if form in ("name", "attributes", "beside"):
+                is_coloured = any(f"{colour} " in phrase.text for colour in NAMED_COLOURS)
+                sort = "colour" if is_coloured and form == "attributes" else form
+                counts[sort, bool(phrase.targets)] += 1
+    for sort in ("colour", "name", "attributes", "beside"):
+        share = counts[sort, False] / (counts[sort, False] + counts[sort, True])
+        assert 0.15 < share < 0.7, sort
+
+
+def test_most_phrases_without_a_target_speak_of_things_that_are_there() -> None:
+    forms = Counter(
+        phrase.form
+        for picture in pictures("grefcoco", "train")
+        for phrase in picture.phrases
+        if not phrase.targets
+    )
+    assert set(forms) == {f"absent {sort}" for sort in ("name", "colour", "state", "relation")}
+    assert forms["absent name"] < 0.4 * forms.total()
 
 
 def test_training_shows_one_style_and_testb_the_other() -> None:
