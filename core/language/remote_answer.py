@@ -85,7 +85,7 @@ def read_text(document: Any, counts: Counts) -> str:
 
 def read_pieces(response: httpx2.Response, counts: Counts) -> Iterator[str]:
     """The pieces in a stream of events; `RemoteError` where it ends before the answer does."""
-    for line in response.iter_lines():
+    for line in _lines(response):
         if not line.startswith("data:"):
             continue  # comments that keep the connection, names of events, empty lines
         data = line.removeprefix("data:").strip()
@@ -94,6 +94,16 @@ def read_pieces(response: httpx2.Response, counts: Counts) -> Iterator[str]:
         yield from _read_chunk(data, counts)
     if counts.ending is None:
         raise RemoteError("the server ended the stream in the middle of the answer")
+
+
+def _lines(response: httpx2.Response) -> Iterator[str]:
+    """The lines of a stream. For `iter_lines` U+2028 in a text is a line's end too."""
+    rest = b""
+    for part in response.iter_bytes():
+        *lines, rest = (rest + part).split(b"\n")
+        for line in lines:
+            yield line.decode(errors="replace")
+    yield rest.decode(errors="replace")
 
 
 def _read_chunk(data: str, counts: Counts) -> Iterator[str]:
