@@ -43,7 +43,7 @@ benchmarks: peers
 environment: $(READY)
 
 $(READY): pyproject.toml constraints/$(TORCH).txt .ci/environment
-	.ci/environment $(VENV) -c constraints/$(TORCH).txt -e '.[retrieval,train-language,video,dev]'
+	.ci/environment $(VENV) -c constraints/$(TORCH).txt -e '.[retrieval,serve,train-language,video,dev]'
 	@rm -f $(VENV)/.made-with-* && touch $@
 
 $(PEERS)/.made: pyproject.toml constraints/cpu.txt benchmarks/peers.txt .ci/environment .ci/peer-models
