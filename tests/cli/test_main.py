@@ -78,7 +78,7 @@ def test_a_mistyped_group_is_a_usage_error_that_offers_the_nearest(
     assert "did you mean 'retrieval'?" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("group", sorted(set(GROUPS) - {"env", "completion"}))
+@pytest.mark.parametrize("group", sorted(set(GROUPS) - {"env", "completion", "serve"}))
 def test_a_mistyped_verb_is_a_usage_error(group: str) -> None:
     with pytest.raises(SystemExit) as stop:
         main([group, "nonsense"])
