@@ -53,7 +53,7 @@ def _byte_table() -> Words:
     """What one byte does to the state: (256,)."""
     table = np.arange(256, dtype=np.uint32)
     for _ in range(8):
-        table = (table >> 1) ^ np.where(table & 1, np.uint32(_POLYNOMIAL), np.uint32(0))
+        table = (table >> np.uint32(1)) ^ np.where(table & 1 != 0, _POLYNOMIAL, 0).astype(np.uint32)
     return table
 
 

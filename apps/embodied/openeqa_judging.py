@@ -16,6 +16,7 @@ from mlcd.apps.embodied.openeqa import described, means_by_part, table_by_catego
 from mlcd.apps.embodied.published import published_openeqa
 from mlcd.core.datasets.openeqa import OpenEqaQuestion, questions_sha256
 from mlcd.core.files import write_text
+from mlcd.core.language.remote_answer import RemoteError
 from mlcd.core.ordered import ordered_map
 from mlcd.core.results import Evaluation, Result, Stamp
 from mlcd.core.results.sample_log import Sample
@@ -23,6 +24,8 @@ from mlcd.core.results.sample_log import Sample
 SCORES = "metrics.json"
 """In the result's folder: the marks as the official evaluation writes them."""
 MEASURE = "LLM-match"
+_REFUSES_ONE = (400, 413, 422)
+"""What a server says of one request that it does not take, and of no other."""
 
 Outcome = float | JudgeError | OSError | None
 """A mark, nonsense, a judge that cannot be reached, or not asked."""
@@ -116,7 +119,8 @@ def _judged(
         except JudgeError as error:
             return question, error
         except OSError as error:
-            is_gone.set()
+            if not (isinstance(error, RemoteError) and error.status in _REFUSES_ONE):
+                is_gone.set()
             return question, error
 
     return ordered_map(mark, questions, workers=workers)
@@ -136,7 +140,7 @@ def _sample(question: OpenEqaQuestion, prediction: str | None, mark: float) -> S
 
 def _unfinished(missing: int, failures: Sequence[JudgeError | OSError], folder: Path) -> ValueError:
     gone = [failure for failure in failures if not isinstance(failure, JudgeError)]
-    why = f"the judge cannot be reached ({gone[0]})" if gone else str(failures[0])
+    why = f"the judge does not answer ({gone[0]})" if gone else str(failures[0])
     return ValueError(
         f"{missing:,} answers have no mark: {why}; run the same command again: marks that were "
         f"given are in {folder} and stay"

@@ -74,6 +74,11 @@ def accepted_places(place: str) -> tuple[str, ...]:
     return tuple(sorted(spelled - {place}))
 
 
+def accepted_states(state: State) -> tuple[str, ...]:
+    """Other words for how a thing stands."""
+    return _ACCEPTED_STATES[state]
+
+
 _ACCEPTED_STATES: dict[State, tuple[str, ...]] = {
     "upright": ("standing upright", "standing", "right way up"),
     "tilted": ("leaning", "slanted"),

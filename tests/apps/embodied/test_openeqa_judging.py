@@ -14,6 +14,7 @@ from tests.core.language.toy_speaker import toy_speaker
 
 from mlcd.apps.embodied.judge import ExpectingJudge, Judge, WritingJudge, own_prompt
 from mlcd.apps.embodied.openeqa_judging import SCORES, judge_openeqa
+from mlcd.core.language.remote_answer import RemoteError
 from mlcd.core.results import Result
 
 PREDICTIONS: dict[str, str | None] = {q.id: f"a thing {q.id[1:]}" for q in toy_questions()}
@@ -105,6 +106,16 @@ def test_a_judge_that_dies_in_the_middle_is_asked_no_more(
     result = run(tmp_path / "j", WritingJudge(alive), workers=workers)
     assert sorted([*given, *map(number_in, alive.asked)]) == list(range(8))  # nothing twice
     assert result.metrics["LLM-match"] == pytest.approx(4 / 8)
+
+
+def test_a_request_that_the_server_refuses_stops_no_other(tmp_path: Path) -> None:
+    def refusing(text: str) -> str:
+        if number_in(text) == 3:
+            raise RemoteError("too long", status=400)
+        return "5"
+
+    with pytest.raises(ValueError, match=r"1 answers have no mark: .*too long"):
+        run(tmp_path / "j", WritingJudge(Saying(refusing)))
 
 
 def test_another_judge_is_another_measurement(tmp_path: Path) -> None:
