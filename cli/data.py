@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 
 from tyro.conf import arg, subcommand
 
+from mlcd.cli.data_episodes import OpenEqa, RoboVqa, write_openeqa, write_robovqa
 from mlcd.cli.data_files import check, convert
 from mlcd.cli.output import note, print_json, progress_bar
 from mlcd.cli.verbs import run_verb
@@ -93,6 +94,8 @@ Layout = (
     | Annotated[Conversations, subcommand("conversations")]
     | Annotated[Refcoco, subcommand("refcoco")]
     | Annotated[Videos, subcommand("videos")]
+    | Annotated[OpenEqa, subcommand("openeqa")]
+    | Annotated[RoboVqa, subcommand("robovqa")]
 )
 
 
@@ -115,6 +118,10 @@ def playroom(
         _write_refcoco(layout, output, seed, json=json)
     elif isinstance(layout, Videos):
         _write_videos(layout, output, seed, json=json)
+    elif isinstance(layout, OpenEqa):
+        write_openeqa(layout, output, seed, json=json)
+    elif isinstance(layout, RoboVqa):
+        write_robovqa(layout, output, seed, json=json)
     else:
         _write_conversations(layout, output, seed, json=json)
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 from tyro.conf import Positional, arg
 
 from mlcd.cli.diagnosis import diagnosis_json, diagnosis_lines
+from mlcd.cli.embodied_eval import evaluate
 from mlcd.cli.output import print_json
 from mlcd.cli.verbs import run_verb
 
@@ -19,7 +20,7 @@ def main(arguments: Sequence[str]) -> int | None:
     """Parse the arguments of `mlcd embodied` and run the verb."""
     return run_verb(
         "embodied",
-        {"check": check},
+        {"check": check, "eval": evaluate},
         arguments,
         description="Vision-language models: pictures and a question in, an answer out.",
     )

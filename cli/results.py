@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 SUMMARIZE = {
     "retrieval": "mlcd.apps.retrieval.metrics:summarize",
     "picture-questions": "mlcd.apps.embodied.playroom_questions:summarize",
+    "openeqa": "mlcd.apps.embodied.openeqa:summarize",
+    "openeqa-llm-match": "mlcd.apps.embodied.openeqa_judging:summarize",
+    "robovqa": "mlcd.apps.embodied.robovqa:summarize",
     "referring": "mlcd.apps.seg.sample_table:summarize",
     "probe-knn": "mlcd.training.probes.knn:summarize",
     "probe-linear": "mlcd.training.probes.metrics:summarize",

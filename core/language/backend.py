@@ -5,8 +5,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Literal, Protocol, Self
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from mlcd.core.images import ImageSource
 from mlcd.core.language.messages import Message
@@ -25,7 +25,7 @@ Cancel = Callable[[], bool]
 class AnswerPieces(Protocol):
     """An answer while it is written: an iterator of pieces of text; joined they are the answer."""
 
-    def __iter__(self) -> Self: ...
+    def __iter__(self) -> Iterator[str]: ...
 
     def __next__(self) -> str: ...
 
