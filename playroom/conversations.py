@@ -75,11 +75,12 @@ def conversation(
     most_turns: int = 6,
     curriculum: Curriculum = Curriculum(),
     weights: Mapping[Kind, float] | None = None,
+    caption_share: float = 0.0,
 ) -> Conversation:
     """Picture `index` with up to `most_turns` questions, each of another kind.
 
     No answer can be read off the turns before it. `weights`: how often each kind comes up, 1 where
-    nothing else is said.
+    nothing else is said. A share of the conversations ends with all that can be named.
     """
     random = np.random.default_rng((seed, _TRAIN_STREAM, index))
     sight = draw_sight(curriculum.scenes(index), random, size)
@@ -101,6 +102,8 @@ def conversation(
             said.add(question)
             text = put_into_words(question, "train", random)
             turns.append(Turn(text, question.answer, kind, question.sort))
+    if random.random() < caption_share and (named := describe(sight)):
+        turns.append(Turn(caption_request(random), named, "caption"))
     return Conversation(sight.image, tuple(turns))
 
 

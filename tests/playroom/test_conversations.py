@@ -141,3 +141,12 @@ def test_the_name_of_a_single_thing_is_not_asked_once_it_was_said() -> None:
                 said = " ".join(f"{t.question} {t.answer}" for t in before)
                 assert turn.answer not in said.replace("?", " ").replace(".", " ").split()
     assert asked > 10
+
+
+def test_a_share_of_conversations_ends_with_a_caption_and_is_else_as_without() -> None:
+    plain = [conversation(0, index, size=SIZE) for index in range(40)]
+    ended = [conversation(0, index, size=SIZE, caption_share=0.5) for index in range(40)]
+    is_ended = [own.turns[-1].kind == "caption" for own in ended]
+    assert 10 < sum(is_ended) < 30
+    for before, after, has_caption in zip(plain, ended, is_ended, strict=True):
+        assert after.turns[: len(after.turns) - has_caption] == before.turns

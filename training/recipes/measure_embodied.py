@@ -15,9 +15,9 @@ from mlcd.apps.embodied.picture_questions import PictureQuestion, Shown
 from mlcd.apps.embodied.playroom_questions import evaluate_questions
 from mlcd.core.checkpoint import weights_digest
 from mlcd.core.language.generation import generate_batch
+from mlcd.core.language.generation_settings import GenerationSettings
 from mlcd.core.language.loading import load_vlm
 from mlcd.core.language.messages import Message
-from mlcd.core.language.generation_settings import GenerationSettings
 from mlcd.core.language.vlm import VisionLanguageModel
 from mlcd.core.results import Result
 from mlcd.playroom.conversation_files import ABOUT, ConversationSet, write_conversations

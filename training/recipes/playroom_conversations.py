@@ -32,6 +32,8 @@ class PlayroomConversations:
     curriculum: Curriculum = field(default_factory=Curriculum)
     weights: Mapping[Kind, float] = field(default_factory=dict)
     """How often each kind of question comes up, 1 where nothing is said."""
+    caption_share: float = 0.0
+    """Of the conversations of questions, how many end with a caption."""
 
     def __len__(self) -> int:
         return self.count
@@ -48,6 +50,7 @@ class PlayroomConversations:
                 most_turns=self.most_turns,
                 curriculum=self.curriculum,
                 weights=self.weights,
+                caption_share=self.caption_share,
             )
         messages: list[Message] = []
         for number, turn in enumerate(made.turns):

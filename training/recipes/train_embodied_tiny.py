@@ -81,9 +81,13 @@ class EmbodiedTinyRecipe:
     """Pictures of stage 2, each seen once, with `most_turns` questions."""
     most_turns: int = 6
     num_single: int = 4_000
-    """Pictures of one thing that begin stage 1."""
+    """Pictures of one thing that begin each stage."""
     num_growing: int = 8_000
     """Pictures after those over which scenes grow fuller."""
+    caption_share: float = 0.5
+    """Of the conversations of stage 2, how many end with a caption: without them, what stage 1 has
+    learned to see is lost before questions have a use for it.
+    """
     kind_weights: Mapping[Kind, float] = field(default_factory=dict)
     align: LanguageRecipe = field(default_factory=_align)
     tune: LanguageRecipe = field(default_factory=_tune)
@@ -107,11 +111,9 @@ def train_embodied_tiny(
     None when a signal ended the run before; it goes on where it was. `output/align` and
     `output/tune` are the runs. ValueError when the folder holds a run of another recipe.
     """
+    curriculum = Curriculum(num_single=recipe.num_single, num_growing=recipe.num_growing)
     captions = PlayroomConversations(
-        about="captions",
-        count=recipe.captions,
-        seed=recipe.seed,
-        curriculum=Curriculum(num_single=recipe.num_single, num_growing=recipe.num_growing),
+        about="captions", count=recipe.captions, seed=recipe.seed, curriculum=curriculum
     )
     aligned = train_conversations(
         recipe.align,
@@ -128,7 +130,9 @@ def train_embodied_tiny(
         count=recipe.questions,
         seed=recipe.seed,
         most_turns=recipe.most_turns,
+        curriculum=curriculum,
         weights=recipe.kind_weights,
+        caption_share=recipe.caption_share,
     )
     tuned = train_conversations(
         recipe.tune,
