@@ -186,12 +186,16 @@ def _write_refcoco(layout: Refcoco, output: Path, seed: int, *, json: bool) -> N
     from mlcd.core.ordered import available_cores
     from mlcd.playroom.refcoco import RefcocoSizes, write_playroom_refcoco
 
-    tests = {"testA": layout.test, "testB": layout.test}
     with progress_bar("drawing") as advance:
         counts = write_playroom_refcoco(
             output,
             RefcocoSizes(
-                pictures={"train": layout.train, "val": layout.val, **tests},
+                pictures={
+                    "train": layout.train,
+                    "val": layout.val,
+                    "testA": layout.test,
+                    "testB": layout.test,
+                },
                 most_phrases=layout.phrases,
                 seed=seed,
                 size=layout.size,

@@ -19,6 +19,7 @@ from mlcd.cli.train_language import (
     merge_lora,
     tune_instructions,
 )
+from mlcd.cli.train_seg import pretrain_sam
 from mlcd.cli.verbs import run_verb
 from mlcd.core.ray_workers import RayWorkers
 from mlcd.training.loop import LoopSettings
@@ -42,6 +43,7 @@ def main(arguments: Sequence[str]) -> int | None:
             "tune-instructions": tune_instructions,
             "merge-lora": merge_lora,
             "embodied-tiny": embodied_tiny,
+            "pretrain-sam": pretrain_sam,
         },
         arguments,
         description="Training recipes: each writes a model folder, and goes on after a kill.",

@@ -93,7 +93,7 @@ def write_playroom_refcoco(
         drawn.append(one)
         if on_picture is not None:
             on_picture(len(drawn), len(jobs))
-    counts = {task: _write_set(root, task, drawn) for task in TASKS}
+    counts: dict[str, Any] = {task: _write_set(root, task, drawn) for task in TASKS}
     about = {"settings": asdict(settings), "counts": counts}
     write_text(root / ABOUT, json.dumps(about, indent=1) + "\n")
     return counts

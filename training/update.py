@@ -267,9 +267,11 @@ class Update:
         return [group for each in everyone for group in each.param_groups]
 
     def _not_kept(self) -> set[str]:
-        """Names of the parameters that are not trained, and second names of those that have two."""
+        """Names of the parameters that are not trained, and second names of what has two."""
         names = {name for name, _ in self.model.named_parameters(remove_duplicate=False)}
-        return names - {name for name, p in self.model.named_parameters() if p.requires_grad}
+        buffers = {name for name, _ in self.model.named_buffers(remove_duplicate=False)}
+        trained = {name for name, p in self.model.named_parameters() if p.requires_grad}
+        return (names - trained) | (buffers - {name for name, _ in self.model.named_buffers()})
 
     def _check_finite(self, name: str, value: float) -> None:
         if not math.isfinite(value):

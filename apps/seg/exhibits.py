@@ -30,14 +30,16 @@ def published_table(name: str, model: str, metrics: Mapping[str, float]) -> Tabl
     split = find_split(name)
     if split is None:
         return None
-    rows: list[list[str | float | None]] = []
+    rows: list[list[str | None]] = []
     for output, prefix in _PREFIX.items():
         if f"{prefix}cIoU" in metrics:
             label = f"{model}, {output} (ours" + ("" if split.is_published else ", another set")
-            row: list[str | float | None] = [f"{label})", *[None] * len(split.columns)]
-            row[1 + split.place] = round(100 * metrics[f"{prefix}cIoU"], 1)
+            row: list[str | None] = [f"{label})", *[None] * len(split.columns)]
+            row[1 + split.place] = f"{100 * metrics[f'{prefix}cIoU']:.1f}"
             rows.append(row)
-    rows += [[f"{paper} (the paper's)", *values] for paper, values in split.rows.items()]
+    for paper, values in split.rows.items():
+        points = [None if value is None else f"{value:.1f}" for value in values]
+        rows.append([f"{paper} (the paper's)", *points])
     other = (
         "" if split.is_published else " OURS IS OF ANOTHER SET IN THE SAME LAYOUT: not comparable."
     )
