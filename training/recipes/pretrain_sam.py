@@ -279,11 +279,11 @@ def pretrain_sam(
 def _optimizers(sam: Sam, recipe: SamRecipe) -> list[torch.optim.Optimizer]:
     """Muon for the matrices of linear layers in blocks, AdamW for all else."""
     blocks = (sam.model.vision_encoder.layers, sam.model.mask_decoder.transformer)
-    matrices: list[nn.Parameter] = [
-        module.weight
+    matrices = [
+        weight
         for part in blocks
         for module in part.modules()
-        if isinstance(module, nn.Linear)
+        if isinstance(module, nn.Linear) and isinstance(weight := module.weight, nn.Parameter)
     ]
     taken = {id(matrix) for matrix in matrices}
     others = [value for value in sam.parameters() if id(value) not in taken]
