@@ -51,9 +51,9 @@ class Int8Linear(nn.Module):
 
     def forward(self, rows: Tensor) -> Tensor:
         """(..., K) -> (..., M). ValueError off the CPU, and where a gradient would be recorded."""
-        flat = rows.flatten(0, -2)
+        flat = rows if rows.ndim == 2 else rows.flatten(0, -2)
         out = self.write(flat, flat.new_empty(len(flat), self.out_features, dtype=torch.float32))
-        return out.reshape(*rows.shape[:-1], self.out_features)
+        return out if rows.ndim == 2 else out.reshape(*rows.shape[:-1], self.out_features)
 
     def write(
         self, rows: Tensor, out: Tensor, *, then: Callable[[Tensor], Tensor] | None = None
@@ -85,8 +85,8 @@ class Int8Linear(nn.Module):
         weight, zeros = self._packed = self._packed or self._pack()
         rows = rows.float()
         levels = activation_levels()
-        low = rows.amin(dim=1, keepdim=True)
-        step = ((rows.amax(dim=1, keepdim=True) - low) / levels).clamp_(min=_SMALLEST_STEP)
+        low, high = rows.aminmax(dim=1, keepdim=True)
+        step = ((high - low) / levels).clamp_(min=_SMALLEST_STEP)
         whole = (rows - low).mul_(1 / step).add_(0.5).to(torch.uint8)  # cuts off: so it rounds
         return _product(whole, weight, self.scale, zeros), step, low
 
@@ -115,7 +115,9 @@ class Int8Linear(nn.Module):
 
 def _pieces(rows: Tensor, out: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
     """Both in pieces of about `_ROWS_AT_A_TIME`, without a small rest: (T, K), (T, M), views."""
-    number = round(len(rows) / _ROWS_AT_A_TIME) or 1
+    number = round(len(rows) / _ROWS_AT_A_TIME)
+    if number < 2:  # a token alone, where a look at a tensor costs as much as a product
+        return iter([(rows, out)])
     return zip(rows.chunk(number), out.chunk(number), strict=True)
 
 
@@ -131,9 +133,17 @@ def _pack(weight: Tensor) -> Tensor:
 
 def _product(rows: Tensor, packed: Tensor, scale: Tensor, zeros: Tensor) -> Tensor:
     """uint8 (T, K) times packed weights, times `scale` (M): float32 (T, M)."""
-    return torch.ops.onednn.qlinear_pointwise(  # type: ignore[no-any-return]
+    product: Tensor = _kernel()(
         rows, 1.0, 0, packed, scale, zeros, None, 1.0, 0, torch.float32, "none", [], ""
     )
+    return product
+
+
+@cache
+def _kernel() -> Callable[..., Tensor]:
+    """The overload itself: looking for the right one takes a tenth of a token's product."""
+    kernel: Callable[..., Tensor] = torch.ops.onednn.qlinear_pointwise.default
+    return kernel
 
 
 @cache

@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from mlcd.core.images import ImageError, ImageSource, Preprocess
-from mlcd.core.ordered import ordered_map
+from mlcd.core.ordered import available_cores, ordered_map
 from mlcd.core.pictures import PictureSource
 
 
@@ -62,11 +62,11 @@ def embed_images(
 ) -> Iterator[EmbeddedBatch]:
     """The embeddings of all sources, in order, `batch_size` sources at a time.
 
-    `workers` threads (default: one a core) decode and preprocess. A tower on an accelerator
-    computes while they prepare the next batch; a tower on the CPU and the threads take turns,
-    each with all cores: side by side they would slow each other more than they gain. A picture
-    that cannot be read, or that the tower has no finite numbers for, is a failure of its batch
-    and stops nothing.
+    `workers` threads (default: one a core, and one more for a tower on the CPU) decode and
+    preprocess. A tower on an accelerator computes while they prepare the next batch; a tower on
+    the CPU and the threads take turns, each with all cores: side by side they would slow each
+    other more than they gain. A picture that cannot be read, or that the tower has no finite
+    numbers for, is a failure of its batch and stops nothing.
     """
     return _embed(tower, enumerate(sources), lambda source: source, batch_size, workers)
 
@@ -148,6 +148,8 @@ def _prepare(
         return None
 
     rows = range(len(sources))
+    if workers is None:  # one more than cores: one is often waiting for the interpreter
+        workers = available_cores() + 1
     if workers == 1:
         errors = [fill(row) for row in rows]
     else:
