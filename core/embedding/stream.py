@@ -65,7 +65,8 @@ def embed_images(
     `workers` threads (default: one a core, and one more for a tower on the CPU) decode and
     preprocess. A tower on an accelerator computes while they prepare the next batch; a tower on
     the CPU and the threads take turns, each with all cores: side by side they would slow each
-    other more than they gain. A picture that cannot be read, or that the tower has no finite
+    other more than they gain. Large pictures are shrunk by torch (`Preprocess.__call__` says what
+    that costs). A picture that cannot be read, or that the tower has no finite
     numbers for, is a failure of its batch and stops nothing.
     """
     return _embed(tower, enumerate(sources), lambda source: source, batch_size, workers)
@@ -142,7 +143,7 @@ def _prepare(
 
     def fill(row: int) -> ImageError | None:
         try:
-            preprocess(read(sources[row][1]), out=pixels[row])
+            preprocess(read(sources[row][1]), out=pixels[row], is_exact=False)
         except ImageError as error:
             return error
         return None
