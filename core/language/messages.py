@@ -13,6 +13,7 @@ from mlcd.core.images import ImageSource
 Message = Mapping[str, Any]
 """`role` (system, user or assistant) and `content`: a text, or a list of parts of `type` text with
 a `text`, or image with an `image`. An image part without one takes the next of a list of images.
+A part of type word with an `id` is a special word, in what an assistant said.
 """
 
 ROLES = ("system", "user", "assistant")
@@ -26,11 +27,17 @@ class Picture(NamedTuple):
     image: ImageSource | None = None
 
 
+class Word(NamedTuple):
+    """A special word of the vocabulary, which no text can write."""
+
+    id: int
+
+
 class Turn(NamedTuple):
     """What one side says."""
 
     role: str
-    parts: tuple[str | Picture, ...]
+    parts: tuple[str | Picture | Word, ...]
 
     @property
     def text(self) -> str:
@@ -56,6 +63,8 @@ def read_messages(messages: Sequence[Message]) -> list[Turn]:
             raise ValueError(f"message {number}: a system message can only be the first")
         if turn.role != "user" and turn.num_pictures:
             raise ValueError(f"message {number}: pictures belong to a user, not to {turn.role}")
+        if turn.role != "assistant" and any(isinstance(part, Word) for part in turn.parts):
+            raise ValueError(f"message {number}: special words belong to an assistant")
     return turns
 
 
@@ -75,12 +84,14 @@ def _read_message(message: Message, number: int) -> Turn:
     return Turn(role, tuple(part for part in parts if part != ""))
 
 
-def _read_part(part: object, number: int) -> str | Picture:
+def _read_part(part: object, number: int) -> str | Picture | Word:
     if isinstance(part, Mapping):
         if part.get("type") == "text" and isinstance(part.get("text"), str):
             return str(part["text"])
         if part.get("type") == "image":
             return Picture(part.get("image"))
+        if part.get("type") == "word" and type(part.get("id")) is int:
+            return Word(part["id"])
     raise ValueError(
         f'message {number}: expected parts like {{"type": "text", "text": "..."}} or '
         f'{{"type": "image", "image": ...}}, got {part!r:.80}'

@@ -46,7 +46,7 @@ def _content(
         }
         if isinstance(part, Picture)
         else {"type": "text", "text": part}
-        for part in turn.parts
+        for part in turn.parts  # without special words, which are an assistant's
     ]
 
 

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
 from mlcd.core.language.config import IGNORE, IMAGE_TOKEN, Template
-from mlcd.core.language.messages import Message, Picture, Turn, read_messages
+from mlcd.core.language.messages import Message, Picture, Turn, Word, read_messages
 from mlcd.core.language.tokens import encode_text, special_id
 
 if TYPE_CHECKING:
@@ -118,6 +118,9 @@ class _TurnWords:
             if isinstance(part, Picture):
                 ids += [*encode_text(self._tokenizer, text), IMAGE_TOKEN]
                 text = ""
+            elif isinstance(part, Word):
+                ids += [*encode_text(self._tokenizer, text), part.id]
+                text = ""
             else:
                 text += part
         return [*ids, *encode_text(self._tokenizer, text), self._end, *self._line_break]
@@ -142,7 +145,7 @@ def _with_system(turns: list[Turn]) -> list[Turn]:
 
 
 def _with_line_breaks(turn: Turn) -> Turn:
-    parts: list[str | Picture] = []
+    parts: list[str | Picture | Word] = []
     for part in turn.parts:
         follows_picture = bool(parts) and isinstance(parts[-1], Picture)
         if follows_picture and not (isinstance(part, str) and part.startswith("\n")):

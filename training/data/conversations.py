@@ -4,8 +4,8 @@
                                                      {"from": "gpt", "value": "A cat."}]}
 
 `image` may be a list and `images` is the same; `video` is a file, a folder of frames or a list of
-them. `role` and `content` stand for `from` and `value` as well. Files of them are in
-`conversation_files.py`.
+them. `role` and `content` stand for `from` and `value` as well. `segmentation` is a list of COCO's
+masks, one for each [SEG] that gpt says. Files of them are in `conversation_files.py`.
 """
 
 from __future__ import annotations
@@ -15,8 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mlcd.core.datasets.referring_set import MaskSource
 from mlcd.core.images import ImageSource
 from mlcd.core.language.messages import Message, content_parts, read_messages
+from mlcd.core.masks import Mask
 
 PLACEHOLDER = "<image>"
 _ROLES = {"human": "user", "user": "user", "gpt": "assistant", "assistant": "assistant",
@@ -43,6 +45,8 @@ class Conversation:
     """One for each place, in order."""
     keys: Sequence[str] = ()
     """A name for each picture that no other picture has, for what is kept about it."""
+    masks: Sequence[MaskSource | Mask] = ()
+    """One for each [SEG] of the answers, in order: the k-th is of picture k modulo their number."""
 
 
 class ConversationError(ValueError):
@@ -83,6 +87,7 @@ def read_item(item: Any, *, name: str, images: Path | None) -> Conversation:
         messages=messages,
         pictures=[_below(images, picture) for picture in pictures],
         keys=[str(picture) for picture in pictures],
+        masks=_masks(item, name),
     )
 
 
@@ -122,6 +127,18 @@ def _pictures(item: Mapping[str, Any], places: int, name: str) -> list[str | Vid
     if len(paths) == places > 1:  # a place for each frame
         return list(paths)
     return [Video(Path(value) if isinstance(value, str) else paths)]
+
+
+def _masks(item: Mapping[str, Any], name: str) -> list[MaskSource]:
+    masks = item.get("segmentation")
+    if masks is None:
+        return []
+    if not isinstance(masks, list) or not all(isinstance(mask, (list, Mapping)) for mask in masks):
+        raise ConversationError(
+            f"{name}: segmentation is {masks!r:.60}; expected a list with polygons or run lengths "
+            "for each [SEG]"
+        )
+    return masks
 
 
 def _below(folder: Path | None, picture: str | Video) -> ImageSource | Video:

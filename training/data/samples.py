@@ -6,6 +6,7 @@ A picture is never cut in two: what does not fit goes as a whole, with all that 
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,6 +23,7 @@ from mlcd.core.language.templates import Mask, training_labels
 from mlcd.core.language.tiles import MOST_PADDED, Tiles, cut_frames, cut_images
 from mlcd.core.language.vlm import Sample
 from mlcd.core.video import read_frames
+from mlcd.training.data.conversation_batch import ConversationBatch
 from mlcd.training.data.conversations import Conversation, ConversationError, Video
 from mlcd.training.data.feature_cache import FeatureCache
 
@@ -93,6 +95,10 @@ class SampleMaker:
             else:
                 total += num_image_tokens((1, 1), config, is_video=True)
         return total
+
+    def pack(self, samples: Sequence[Sample], skipped: tuple[str, ...]) -> ConversationBatch:
+        """The batch of samples, with what was left out for them."""
+        return ConversationBatch(samples=samples, skipped=skipped)
 
     def _tiles(self, conversation: Conversation) -> list[Tiles]:
         if self.cache is not None:

@@ -14,7 +14,8 @@ from tests.training.language_toys import toy_vlm, write_conversations
 
 from mlcd.core.language.config import IGNORE
 from mlcd.core.language.vlm import Sample
-from mlcd.training.data.conversation_batches import ConversationBatches, num_learned
+from mlcd.training.data.conversation_batch import ConversationBatch, num_learned
+from mlcd.training.data.conversation_batches import ConversationBatches
 from mlcd.training.data.conversation_files import ConversationFiles
 from mlcd.training.data.samples import SampleMaker
 
@@ -26,7 +27,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def batches(folder: Path, **changes: Any) -> ConversationBatches:
+def batches(folder: Path, **changes: Any) -> ConversationBatches[ConversationBatch]:
     vlm = toy_vlm(max_length=changes.pop("max_length", 400))
     assert vlm.tokenizer is not None
     return ConversationBatches(
