@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mlcd.core.embedding import table
+from mlcd.core.embedding import embed_images, table
 from mlcd.core.results import Evaluation, load_result
 from mlcd.training.probes import evaluate_knn as module
 from mlcd.training.probes.evaluate_knn import KnnSettings, evaluate_knn
@@ -20,8 +20,8 @@ SETTINGS = KnnSettings(neighbours=(1, 5, 20), per_class=(2, 7), tries=3)
 
 def embed(features: Features, probe_set: ProbeSet, side: str) -> np.ndarray:
     images = getattr(probe_set, side).images
-    pixels = features.config.preprocess.batch([image.source for image in images])
-    return features.embed_pixels(pixels).numpy()
+    sources = [image.source for image in images]
+    return np.concatenate([batch.embeddings for batch in embed_images(features, sources)])
 
 
 def test_accuracies_are_those_of_the_votes(

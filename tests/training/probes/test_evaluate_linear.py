@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from mlcd.core.datasets.labelled_set import hold_out
-from mlcd.core.embedding import table
+from mlcd.core.embedding import embed_images, table
 from mlcd.core.results import load_result
 from mlcd.training.probes import evaluate_linear as module
 from mlcd.training.probes.evaluate_linear import evaluate_linear
@@ -24,9 +24,10 @@ SETTINGS = LinearSettings(max_iterations=60, validation_share=0.25)
 
 def examples(features: Features, probe_set: ProbeSet, side: str) -> Examples:
     part = getattr(probe_set, side)
-    pixels = features.config.preprocess.batch([image.source for image in part.images])
+    sources = [image.source for image in part.images]
+    embeddings = [batch.embeddings for batch in embed_images(features, sources)]
     labels = torch.tensor([image.label for image in part.images])
-    return Examples(features.embed_pixels(pixels), labels)
+    return Examples(torch.from_numpy(np.concatenate(embeddings)), labels)
 
 
 def test_a_given_penalty_is_fitted_to_all_training_pictures(
