@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -78,16 +78,26 @@ def rate_groups(
     without: Collection[nn.Parameter] = (),
 ) -> list[dict[str, Any]]:
     """Groups of what learns, for an optimizer: by rate, matrices with weight decay."""
+    named = ((getattr(rates, part_of(name)), name, value) for name, value in vlm.named_parameters())
+    return groups_by_rate(named, weight_decay=weight_decay, without=without)
+
+
+def groups_by_rate(
+    parameters: Iterable[tuple[float | None, str, nn.Parameter]],
+    *,
+    weight_decay: float,
+    without: Collection[nn.Parameter] = (),
+) -> list[dict[str, Any]]:
+    """The same of any parameters, given as (rate, name, parameter)."""
     groups: dict[tuple[float, float], list[nn.Parameter]] = {}
     left_out = {id(parameter) for parameter in without}
-    for name, parameter in vlm.named_parameters():
+    for rate, name, parameter in parameters:
         if parameter.requires_grad and id(parameter) not in left_out:
-            rate = getattr(rates, part_of(name))
+            assert rate is not None
             decay = weight_decay if parameter.ndim > 1 and not name.endswith("positions") else 0.0
             groups.setdefault((rate, decay), []).append(parameter)
     return [
-        {"params": parameters, "lr": rate, "weight_decay": decay}
-        for (rate, decay), parameters in groups.items()
+        {"params": own, "lr": rate, "weight_decay": decay} for (rate, decay), own in groups.items()
     ]
 
 

@@ -22,6 +22,8 @@ QUESTION = "Could you provide a segmentation mask for the {phrase} in this image
 ANSWER = "It is [SEG]."
 """What is written for a model that has to give a mask and did not. The wording of the published
 training data is not known."""
+ABSENT = "It is not in this image."
+"""What a model learns to answer when what the phrase says is not there."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mlcd.core.datasets.referring_set import MaskSource
+from mlcd.core.datasets.coco_masks import Segmentation
 from mlcd.core.images import ImageSource
 from mlcd.core.language.messages import Message, content_parts, read_messages
 from mlcd.core.masks import Mask
@@ -45,7 +45,7 @@ class Conversation:
     """One for each place, in order."""
     keys: Sequence[str] = ()
     """A name for each picture that no other picture has, for what is kept about it."""
-    masks: Sequence[MaskSource | Mask] = ()
+    masks: Sequence[Segmentation | Mask] = ()
     """One for each [SEG] of the answers, in order: the k-th is of picture k modulo their number."""
 
 
@@ -129,7 +129,7 @@ def _pictures(item: Mapping[str, Any], places: int, name: str) -> list[str | Vid
     return [Video(Path(value) if isinstance(value, str) else paths)]
 
 
-def _masks(item: Mapping[str, Any], name: str) -> list[MaskSource]:
+def _masks(item: Mapping[str, Any], name: str) -> list[Segmentation]:
     masks = item.get("segmentation")
     if masks is None:
         return []

@@ -1,0 +1,123 @@
+"""Phrases with masks as conversations, and several sources as one."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mlcd.apps.seg.config import ABSENT, ANSWER, PHRASE, QUESTION, SEG
+from mlcd.core.datasets.referring_set import Phrase, ReferredImage, ReferringSet
+from mlcd.core.language.messages import Message
+from mlcd.core.masks import Mask
+from mlcd.training.data.conversation_files import ConversationSource
+from mlcd.training.data.conversations import Conversation
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SegWords:
+    """In which words a segmentation model is asked and answers."""
+
+    question: str = QUESTION
+    answer: str = ANSWER
+    absent: str = ABSENT
+    """Where what the phrase says is not in the picture."""
+
+    def __post_init__(self) -> None:
+        if self.question.count(PHRASE) != 1 or self.answer.count(SEG) != 1 or SEG in self.absent:
+            raise ValueError(
+                f"expected {PHRASE} in the question and {SEG} in the answer, once each, and no "
+                f"{SEG} in the answer of what is absent; got {self.question!r}, {self.answer!r} "
+                f"and {self.absent!r}"
+            )
+
+    def turns(self, phrases: Sequence[tuple[str, bool]]) -> list[Message]:
+        """A turn for each phrase and whether it is there, the picture before the first."""
+        messages: list[Message] = []
+        for number, (text, is_there) in enumerate(phrases):
+            asked = self.question.replace(PHRASE, " ".join(text.split()))
+            place = [] if number else [{"type": "image"}]
+            words = {"type": "text", "text": asked if number else f"\n{asked}"}
+            messages += [
+                {"role": "user", "content": [*place, words]},
+                {"role": "assistant", "content": self.answer if is_there else self.absent},
+            ]
+        return messages
+
+
+class PhraseConversations:
+    """A `ConversationSource` of a set of phrases: up to `most_turns` about one picture.
+
+    All things that a phrase means are one mask.
+    """
+
+    def __init__(
+        self, phrases: ReferringSet, *, words: SegWords | None = None, most_turns: int = 4
+    ) -> None:
+        """ValueError unless there is at least one turn."""
+        if most_turns < 1:
+            raise ValueError(f"expected most_turns >= 1, got {most_turns}")
+        self._set, self._words = phrases, words or SegWords()
+        self._most_turns = most_turns
+        self._groups: list[tuple[ReferredImage, Sequence[Phrase]]] = [
+            (image, own[first : first + most_turns])
+            for image, own in phrases.by_image()
+            for first in range(0, len(own), most_turns)
+        ]
+
+    def __len__(self) -> int:
+        return len(self._groups)
+
+    def read(self, index: int) -> Conversation:
+        """Conversation `index`, its masks decoded; ValueError names the phrase of a broken one."""
+        image, phrases = self._groups[index]
+        each = [(phrase, phrase.mask()) for phrase in phrases]
+        masks: list[Mask] = [mask for _, mask in each if mask is not None]
+        return Conversation(
+            name=f"{self._set.name} {phrases[0].id}",
+            messages=self._words.turns([(phrase.text, m is not None) for phrase, m in each]),
+            pictures=[image.path],
+            keys=[str(image.path)],
+            masks=masks,
+        )
+
+    def has_pictures(self) -> NDArray[np.bool_]:
+        """All of them are about a picture, (N,)."""
+        return np.ones(len(self), np.bool_)
+
+    def digest(self) -> str:
+        """Of the set, and of how it is asked."""
+        said = f"{self._set.digest} {self._words} {self._most_turns}"
+        return hashlib.sha256(said.encode()).hexdigest()
+
+
+class JoinedSources:
+    """Several sources one after the other, as one."""
+
+    def __init__(self, sources: Sequence[ConversationSource]) -> None:
+        """ValueError when there is none."""
+        if not sources:
+            raise ValueError("expected at least one source of conversations, got none")
+        self._sources = sources
+        self._starts = [0, *itertools.accumulate(len(source) for source in sources)]
+
+    def __len__(self) -> int:
+        return self._starts[-1]
+
+    def read(self, index: int) -> Conversation:
+        """Conversation `index`, of the source that it falls into."""
+        number = int(np.searchsorted(self._starts, index, side="right")) - 1
+        return self._sources[number].read(index - self._starts[number])
+
+    def has_pictures(self) -> NDArray[np.bool_]:
+        """Which of them are about pictures, (N,)."""
+        return np.concatenate([source.has_pictures() for source in self._sources])
+
+    def digest(self) -> str:
+        """Of all sources in their order."""
+        said = " ".join(source.digest() for source in self._sources)
+        return hashlib.sha256(said.encode()).hexdigest()
