@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 from tyro.conf import Positional, arg
 
 from mlcd.cli.diagnosis import diagnosis_json, diagnosis_lines
+from mlcd.cli.embodied_ask import ask, chat
 from mlcd.cli.embodied_eval import evaluate
 from mlcd.cli.output import print_json
 from mlcd.cli.verbs import run_verb
@@ -20,7 +21,7 @@ def main(arguments: Sequence[str]) -> int | None:
     """Parse the arguments of `mlcd embodied` and run the verb."""
     return run_verb(
         "embodied",
-        {"check": check, "eval": evaluate},
+        {"ask": ask, "chat": chat, "eval": evaluate, "check": check},
         arguments,
         description="Vision-language models: pictures and a question in, an answer out.",
     )

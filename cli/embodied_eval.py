@@ -198,18 +198,20 @@ def _judged(set: OpenEqa, folder: Path, model: str, device: str | None) -> Resul
 
 def _judge(set: OpenEqa, device: str | None) -> tuple[Judge, int]:  # noqa: A002
     """The judge, and how many marks it is asked for at once."""
+    from mlcd.apps.embodied.assistant import is_address, load_backend
     from mlcd.apps.embodied.judge import ExpectingJudge, WritingJudge
     from mlcd.core.language import load_vlm
 
     assert set.judge is not None
-    if not _is_address(set.judge):
+    if not is_address(set.judge):
         return ExpectingJudge(load_vlm(set.judge, device=device)), 1
     key = None
     if set.judge_key_variable is not None:
         key = os.environ.get(set.judge_key_variable)
         if not key:
             raise ValueError(f"--judge-key-variable: {set.judge_key_variable} is not set")
-    return WritingJudge(_remote(set.judge, set.judge_name, key)), set.judge_workers
+    backend = load_backend(set.judge, name=set.judge_name, api_key=key)
+    return WritingJudge(backend), set.judge_workers
 
 
 def _questions_file(set: OpenEqa) -> Path:  # noqa: A002
@@ -217,19 +219,9 @@ def _questions_file(set: OpenEqa) -> Path:  # noqa: A002
 
 
 def _load(model: str, name: str | None, device: str | None) -> LanguageBackend:
-    from mlcd.core.language import load_vlm
+    from mlcd.apps.embodied.assistant import load_backend
 
-    return _remote(model, name) if _is_address(model) else load_vlm(model, device=device)
-
-
-def _remote(address: str, name: str | None, key: str | None = None) -> LanguageBackend:
-    from mlcd.core.language import RemoteModel
-
-    return RemoteModel(address, name, api_key=key)
-
-
-def _is_address(model: str) -> bool:
-    return model.startswith(("http://", "https://"))
+    return load_backend(model, name=name, device=device)
 
 
 def _weights_sha256(backend: LanguageBackend) -> str:

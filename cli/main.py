@@ -16,7 +16,7 @@ from importlib.metadata import version
 GROUPS = {
     "towers": ("mlcd.cli.towers", "vision towers: list, check, convert, embed, show"),
     "retrieval": ("mlcd.cli.retrieval", "picture search: index, search, duplicates, eval and more"),
-    "embodied": ("mlcd.cli.embodied", "questions about what a robot sees: check"),
+    "embodied": ("mlcd.cli.embodied", "questions about what a robot sees: ask, chat, eval, check"),
     "seg": ("mlcd.cli.seg", "a phrase gives a mask: predict, video, eval, check"),
     "export": ("mlcd.cli.export", "a vision-language model for Transformers or LLaVA-NeXT"),
     "serve": ("mlcd.cli.serve", "a vision-language model behind an OpenAI-compatible address"),

@@ -105,24 +105,32 @@ def episode_frames(root: str | Path, episode: str, *, allow_gaps: bool = False) 
     frames = sorted(folder.glob(f"*{SUFFIX}"))
     if not frames:
         raise ValueError(f"{folder}: no frame in it; looked for names ending in {SUFFIX}")
-    matches = [re.search(r"(\d+)\D*$", path.name.removesuffix(SUFFIX)) for path in frames]
+    check_frame_order(frames, allow_gaps=allow_gaps)
+    return frames
+
+
+def check_frame_order(frames: Sequence[Path], *, allow_gaps: bool = False) -> None:
+    """ValueError when frames, sorted by name, are not in the order of their numbers (10 before 9),
+    or have a gap, unless `allow_gaps`. Names without numbers pass.
+    """
+    stems = [path.name.removesuffix(SUFFIX).removesuffix(path.suffix) for path in frames]
+    matches = [re.search(r"(\d+)\D*$", stem) for stem in stems]
     numbers = [int(match[1]) for match in matches if match]
     if len(numbers) < len(frames) or len(frames) < 2:
-        return frames
+        return
     steps = [after - before for before, after in pairwise(numbers)]
     if min(steps) <= 0:
         place = next(place for place, step in enumerate(steps) if step <= 0)
         raise ValueError(
-            f"{folder}: {frames[place].name} comes before {frames[place + 1].name} by name and "
-            "not by number; rename the frames so that all numbers have as many digits"
+            f"{frames[place].parent}: {frames[place].name} comes before {frames[place + 1].name} "
+            "by name and not by number; rename the frames so that all numbers have as many digits"
         )
     if max(steps) > min(steps) and not allow_gaps:
         place = next(place for place, step in enumerate(steps) if step > min(steps))
         raise ValueError(
-            f"{folder}: frames are missing between {frames[place].name} and "
+            f"{frames[place].parent}: frames are missing between {frames[place].name} and "
             f"{frames[place + 1].name}; extract the episode again, or allow gaps"
         )
-    return frames
 
 
 def sample_frames(total: int, count: int, rule: FrameRule = "official") -> list[int]:
