@@ -19,7 +19,7 @@ from mlcd.cli.train_language import (
     merge_lora,
     tune_instructions,
 )
-from mlcd.cli.train_seg import pretrain_sam
+from mlcd.cli.train_seg import pretrain_sam, seg_tiny, tune_seg
 from mlcd.cli.verbs import run_verb
 from mlcd.core.ray_workers import RayWorkers
 from mlcd.training.loop import LoopSettings
@@ -44,6 +44,8 @@ def main(arguments: Sequence[str]) -> int | None:
             "merge-lora": merge_lora,
             "embodied-tiny": embodied_tiny,
             "pretrain-sam": pretrain_sam,
+            "tune-seg": tune_seg,
+            "seg-tiny": seg_tiny,
         },
         arguments,
         description="Training recipes: each writes a model folder, and goes on after a kill.",

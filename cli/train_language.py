@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import torch
 from tyro.conf import OmitArgPrefixes, Positional, arg
@@ -14,12 +14,12 @@ from tyro.conf import OmitArgPrefixes, Positional, arg
 from mlcd.cli.main import EXIT_INTERRUPTED
 from mlcd.cli.output import note, print_json, shown
 from mlcd.cli.overrides import overridden
+from mlcd.cli.train_plan import ShownPlan
 from mlcd.core.language import presets
 from mlcd.core.language.config import VlmConfig
 from mlcd.core.language.vlm import VisionLanguageModel
 from mlcd.training.language_plan import PlannedConversations, conversation_plan, counted_parts
 from mlcd.training.loop import LoopSettings
-from mlcd.training.plan import plan_text
 from mlcd.training.recipes import published_language as published
 from mlcd.training.recipes.language_recipe import LanguageRecipe
 
@@ -239,45 +239,18 @@ def _planned_config(recipe: LanguageRecipe, run: ConversationRun) -> VlmConfig:
 
 
 def _print_plan(name: str, recipe: LanguageRecipe, run: ConversationRun) -> None:
-    config = _planned_config(recipe, run)
     planned = PlannedConversations(
-        config=config,
+        config=_planned_config(recipe, run),
         recipe=recipe,
         way=run.parallel,
         ranks=run.gpus,
         text_tokens=run.text_tokens or _PLANNED_TEXT_TOKENS[recipe.template],
     )
-    parts, memory = counted_parts(planned), conversation_plan(planned)
-    steps = recipe.num_steps(recipe.num_conversations) if recipe.num_conversations else None
-    if run.json:
-        document: dict[str, Any] = {
-            "recipe": recipe.settings(),
-            "sources": dict(recipe.sources),
-            "parameters": {part: {"all": a, "learning": b} for part, (a, b) in parts.items()},
-            "steps": steps,
-            "gpus": run.gpus,
-            "parallel": run.parallel,
-            "tokens": planned.sample_tokens,
-            "bytes": memory,
-        }
-        print_json(document)
-        return
-    whole, learning = (sum(column) for column in zip(*parts.values(), strict=True))
-    print(f"{name}: {whole:,} parameters, of which {learning:,} learn")
-    for part, (own, own_learning) in parts.items():
-        print(f"  {part}: {own:,}, {own_learning:,} of them learn")
-    for field in fields(recipe):
-        if field.name == "sources":
-            continue
-        value = getattr(recipe, field.name)
-        value = asdict(value) if hasattr(value, "__dataclass_fields__") else value
-        source = recipe.sources.get(field.name)
-        print(f"  {field.name} = {value}" + (f"   [{source}]" if source else ""))
-    if steps is not None:
-        print(f"  {steps:,} steps of {recipe.batch_size:,} conversations")
-    fits = "fits" if sum(memory.values()) <= run.gpu_memory * 1e9 else "does not fit"
-    title = (
-        f"{run.gpus} GPUs, {run.parallel}, {planned.part_rows} samples of up to "
-        f"{planned.sample_tokens:,} tokens at a time: {fits} {run.gpu_memory:g} GB; on each GPU"
-    )
-    print(plan_text(memory, title=title))
+    ShownPlan(
+        name=name,
+        recipe=recipe,
+        run=planned,
+        parts=counted_parts(planned),
+        memory=conversation_plan(planned),
+        gpu_memory=run.gpu_memory,
+    ).print(json=run.json)

@@ -79,8 +79,12 @@ def conversation_plan(run: PlannedConversations) -> dict[str, int]:
     Not in it: the context of the GPU (about half a GB), what the allocator and the collectives
     hold in reserve.
     """
-    counts = counted_parts(run).values()
-    whole, learning = (sum(column) for column in zip(*counts, strict=True))
+    whole, learning = (sum(column) for column in zip(*counted_parts(run).values(), strict=True))
+    return plan_of(run, whole, learning)
+
+
+def plan_of(run: PlannedConversations, whole: int, learning: int) -> dict[str, int]:
+    """The same where the model has more parameters than its vision-language model."""
     number = _FLOAT if run.recipe.precision == "no" else _HALF
     return {
         **_weights(run, whole, learning, number),

@@ -37,7 +37,7 @@ def test_it_is_small_enough_for_the_package() -> None:
     plan = plan_embodied_tiny(RECIPE)
     assert isinstance(plan["megabytes"], float)
     assert plan["megabytes"] < 14
-    assert plan["steps"] == {"align": 2500, "tune": 2500}
+    assert plan["steps"] == {"align": 1250, "tune": 2500}
 
 
 def test_conversations_follow_from_their_number() -> None:
