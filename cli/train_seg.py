@@ -17,7 +17,7 @@ from mlcd.training.loop import LoopSettings
 from mlcd.training.recipes.seg_recipe import SegRecipe, tune_mlcd_seg
 
 if TYPE_CHECKING:
-    from mlcd.training.data.phrase_conversations import JoinedSources
+    from mlcd.training.data.joined_sources import JoinedSources
 
 TUNING = {"tune-mlcd-seg": tune_mlcd_seg}
 
@@ -195,7 +195,8 @@ def _sources(recipe: SegRecipe, run: SegRun) -> JoinedSources:
     from mlcd.core.datasets.phrase_list import read_phrase_list
     from mlcd.core.datasets.refcoco import read_refcoco
     from mlcd.training.data.conversation_files import ConversationFiles
-    from mlcd.training.data.phrase_conversations import JoinedSources, PhraseConversations
+    from mlcd.training.data.joined_sources import JoinedSources
+    from mlcd.training.seg.phrase_conversations import PhraseConversations
 
     sets = [read_phrase_list(path) for path in run.phrases]
     if run.refcoco is not None:
@@ -218,7 +219,7 @@ def _sources(recipe: SegRecipe, run: SegRun) -> JoinedSources:
 def _print_plan(name: str, recipe: SegRecipe, run: SegRun) -> None:
     from mlcd.apps.seg.presets import mlcd_seg_7b
     from mlcd.training.language_plan import PlannedConversations
-    from mlcd.training.seg_plan import counted_seg_parts, seg_plan
+    from mlcd.training.seg.plan import counted_seg_parts, seg_plan
 
     published = mlcd_seg_7b()
     language = recipe.language

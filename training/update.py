@@ -210,17 +210,23 @@ class Update:
         return self._wrapped(part.inputs)
 
     def _backward_own_losses(self, parts: Sequence[Part], step: int) -> dict[str, float]:
-        here = torch.tensor(float(sum(part.weight for part in parts)))
-        everywhere = float(self._mean(here.to(self.accelerator.device)))  # a rank has, on average
+        summed = list(parts[0].weights)
+        here = [float(sum(part.weights[name] for part in parts)) for name in summed]
+        mean = self._mean(torch.tensor(here, device=self.accelerator.device)).tolist()
+        everywhere = dict(zip(summed, mean, strict=True))  # what a rank has, on average
         totals: dict[str, Tensor] = {}
         for number, part in enumerate(parts):
             with self.placement.part(is_last=number == len(parts) - 1):
-                share = part.weight / max(everywhere, 1e-9)
-                losses = self._forward(part, step, number)
-                self._check_finite("loss", float(self._mean(losses["loss"].detach())))
-                self.accelerator.backward(losses["loss"] * share)
-                for name, value in losses.items():
-                    totals[name] = totals.get(name, 0) + value.detach() * share
+                values = self._forward(part, step, number)
+                share = {name: part.weights[name] / max(everywhere[name], 1e-9) for name in summed}
+                shared = {
+                    name: value * share[part.counted_as(name)] for name, value in values.items()
+                }
+                loss = torch.stack([shared[name] for name in summed]).sum()
+                self._check_finite("loss", float(self._mean(loss.detach())))
+                self.accelerator.backward(loss)
+                for name, value in {**shared, "loss": loss}.items():
+                    totals[name] = totals.get(name, 0) + value.detach()
         return {name: float(self._mean(value)) for name, value in totals.items()}
 
     def _backward_through_head(

@@ -42,6 +42,9 @@ class SegmentationModel(nn.Module):
 
     name = "unnamed"
     """What the model was loaded as: an embedded name, a path or a hub id."""
+    always_looks = False
+    """Whether the SAM's encoder runs even where there is no picture for it: where its weights are
+    spread over ranks, or learn, all ranks must do the same work."""
 
     def __init__(self, config: SegConfig) -> None:
         super().__init__()
@@ -77,13 +80,19 @@ class SegmentationModel(nn.Module):
 
     def _embeddings(self, samples: Sequence[SegSample], lengths: Sequence[int]) -> Tensor:
         """The picture of each mask, new ones encoded in one pass: (M, C, grid, grid)."""
-        new = [sample.pixels for sample in samples if _is_new(sample)]
+        new = [sample.pixels for sample in samples if sample.pixels is not None and _is_new(sample)]
+        counts = [len(pixels) for pixels in new]
+        config = self.config.sam
+        if self.always_looks and not new:
+            new = [self._weight.new_zeros(1, 3, config.image_size, config.image_size)]
+        nothing = self._weight.new_zeros(0, config.prompt_width, config.grid, config.grid)
         encoded: Iterator[Tensor] = iter(())
         if new:
             is_trained = any(value.requires_grad for value in self.sam.encoder.parameters())
             with torch.set_grad_enabled(is_trained and torch.is_grad_enabled()):
-                everything = self.sam.encode(torch.cat([own for own in new if own is not None]))
-            encoded = iter(everything.split([len(own) for own in new if own is not None]))
+                everything = self.sam.encode(torch.cat(new))
+            nothing = everything[:0].to(self._weight)
+            encoded = iter(everything[: sum(counts)].split(counts))
         rows: list[Tensor] = []
         for number, (sample, count) in enumerate(zip(samples, lengths, strict=True)):
             seen = next(encoded) if _is_new(sample) else sample.embeddings
@@ -92,8 +101,6 @@ class SegmentationModel(nn.Module):
             if seen is not None and count:
                 places = torch.arange(count, device=seen.device) % len(seen)
                 rows.append(seen[places].to(self._weight))
-        grid = self.config.sam.grid
-        nothing = self._weight.new_zeros(0, self.config.sam.prompt_width, grid, grid)
         return torch.cat([nothing, *rows])
 
     @property

@@ -16,11 +16,12 @@ from mlcd.apps.seg.sam_files import save_sam
 from mlcd.core.datasets.phrase_list import read_phrase_list
 from mlcd.core.rle import encode_mask
 from mlcd.training.data.conversation_files import ConversationFiles
-from mlcd.training.data.phrase_conversations import JoinedSources, PhraseConversations
+from mlcd.training.data.joined_sources import JoinedSources
 from mlcd.training.loop import LoopSettings
 from mlcd.training.recipes.seg_recipe import SegRecipe
 from mlcd.training.recipes.train_seg import starting_seg, train_seg
-from mlcd.training.seg_loss import SegRates
+from mlcd.training.seg.loss import SegRates
+from mlcd.training.seg.phrase_conversations import PhraseConversations
 
 SEG_TOY = SegRecipe(
     language=replace(TOY, rates=EVERYTHING, is_grouped=False, epochs=1),
@@ -37,11 +38,11 @@ def write_phrases(folder: Path, count: int = 6) -> Path:
         height, width = 40 + 5 * number, 70 - 4 * number
         image = np.full((height, width, 3), 90, np.uint8)
         image[5:20, 5:20], image[20:35, 25:40] = (200, 0, 0), (0, 0, 220)
-        PIL.Image.fromarray(image).save(folder / f"{number}.png")
+        PIL.Image.fromarray(image).save(folder / f"p{number}.png")
         for name, mask in (("red", image[..., 0] == 200), ("blue", image[..., 2] == 220)):
             masks = [encode_mask(np.asarray(mask))]
-            lines.append({"image": f"{number}.png", "phrase": f"the {name} one", "masks": masks})
-        lines.append({"image": f"{number}.png", "phrase": "the green one", "masks": []})
+            lines.append({"image": f"p{number}.png", "phrase": f"the {name} one", "masks": masks})
+        lines.append({"image": f"p{number}.png", "phrase": "the green one", "masks": []})
     path = folder / "train.jsonl"
     path.write_text("".join(json.dumps(line) + "\n" for line in lines))
     return path

@@ -23,8 +23,18 @@ class Part:
 
     inputs: Any
     """What it is called with, on its device."""
-    weight: float
-    """How much its loss, a mean, counts beside those of the other parts and ranks: its rows."""
+    weight: float | Mapping[str, float]
+    """How much its loss, a mean, counts beside those of the other parts and ranks: its rows. Where
+    several losses are summed, that of each by name."""
+
+    @property
+    def weights(self) -> Mapping[str, float]:
+        """Of each loss that is summed."""
+        return self.weight if isinstance(self.weight, Mapping) else {"loss": self.weight}
+
+    def counted_as(self, name: str) -> str:
+        """The loss that a value of the model counts as: "masks.dice" as "masks"."""
+        return name.partition(".")[0] if isinstance(self.weight, Mapping) else "loss"
 
 
 class Batch(Protocol):

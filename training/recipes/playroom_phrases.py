@@ -14,7 +14,7 @@ from mlcd.core.masks import Mask
 from mlcd.playroom.conversations import SIZE
 from mlcd.playroom.referring import Part, Task, phrased, referring_scene
 from mlcd.training.data.conversations import Conversation
-from mlcd.training.data.phrase_conversations import SegWords
+from mlcd.training.seg.phrase_conversations import SegWords
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -7,9 +7,9 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from mlcd.training.conversation_loss import PartRates
-from mlcd.training.data.phrase_conversations import SegWords
 from mlcd.training.recipes.language_recipe import LanguageRecipe
-from mlcd.training.seg_loss import SegRates
+from mlcd.training.seg.loss import SegRates
+from mlcd.training.seg.phrase_conversations import SegWords
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -22,9 +22,7 @@ from mlcd.core.language.qwen2 import restore_buffers
 from mlcd.training.conversation_loss import decoder_matrices, save_memory, sharding_units
 from mlcd.training.data.conversation_batches import ConversationBatches
 from mlcd.training.data.conversation_files import ConversationSource
-from mlcd.training.data.embedding_cache import EmbeddingCache, encode_pictures
 from mlcd.training.data.samples import SampleMaker
-from mlcd.training.data.seg_samples import SegSampleMaker
 from mlcd.training.loop import LoopSettings, run_steps
 from mlcd.training.lora import add_lora, merge_lora
 from mlcd.training.muon import Muon
@@ -32,7 +30,9 @@ from mlcd.training.parallel.start import read_settings, start_placement
 from mlcd.training.progress import shown_progress
 from mlcd.training.recipes.seg_recipe import SegRecipe
 from mlcd.training.recipes.starting_vlm import relaid_vlm
-from mlcd.training.seg_loss import SegLoss, freeze_seg, seg_rate_groups
+from mlcd.training.seg.embedding_cache import EmbeddingCache, encode_pictures
+from mlcd.training.seg.loss import SegLoss, freeze_seg, seg_rate_groups
+from mlcd.training.seg.samples import SegSampleMaker
 from mlcd.training.update import Update
 
 
@@ -128,6 +128,9 @@ def train_seg(
         add_lora(model.vlm, language.lora)
     if language.recompute_blocks:
         save_memory(model.vlm)
+    model.always_looks = kept is None and (
+        placement.is_sharded or recipe.rates.image_encoder is not None
+    )
     loss = SegLoss(model, entropy_weight=recipe.entropy_weight, dice_weight=recipe.dice_weight)
     placement.spread(loss, sharding_units(model.vlm))
     schedule = language.schedule_for(len(source))

@@ -17,14 +17,15 @@ import torch
 
 from mlcd.playroom.conversations import Curriculum
 from mlcd.training.conversation_loss import PartRates
-from mlcd.training.data.phrase_conversations import JoinedSources, SegWords
+from mlcd.training.data.joined_sources import JoinedSources
 from mlcd.training.loop import LoopSettings
 from mlcd.training.recipes.playroom_conversations import PlayroomConversations
 from mlcd.training.recipes.playroom_phrases import PlayroomPhrases
 from mlcd.training.recipes.seg_recipe import SegRecipe
 from mlcd.training.recipes.train_embodied_tiny import playroom_language
 from mlcd.training.recipes.train_seg import starting_seg, train_seg
-from mlcd.training.seg_loss import SegRates
+from mlcd.training.seg.loss import SegRates
+from mlcd.training.seg.phrase_conversations import SegWords
 
 
 def _seg() -> SegRecipe:

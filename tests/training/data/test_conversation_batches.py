@@ -94,7 +94,7 @@ def test_parts_weigh_what_is_learned_in_them(folder: Path) -> None:
     vlm = toy_vlm()
     for part in parts:
         assert vlm(part.inputs).num_labels == part.weight
-    assert sum(part.weight for part in parts) == sum(map(num_learned, batch.samples))
+    assert sum(part.weights["loss"] for part in parts) == sum(map(num_learned, batch.samples))
     assert batch.num_pictures == sum(len(s.tiles) for s in batch.samples)
     assert sum(name.endswith(".ids") for name in batch.named_tensors()) == 8
     with pytest.raises(ValueError, match="8 rows a rank cannot be cut into accumulate = 9"):

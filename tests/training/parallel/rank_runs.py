@@ -1,8 +1,8 @@
 """Program of `test_ranks.py`: the toy run on one process and on two ranks, in several ways.
 
 `python rank_runs.py FOLDER WAY...` makes FOLDER/one and for each way FOLDER/WAY (cut off after
-half of its steps and taken up again), FOLDER/WAY-lora and FOLDER/WAY-parts. The processes are
-forked from this one, so that torch is imported once.
+half of its steps and taken up again), FOLDER/WAY-lora, FOLDER/WAY-parts and FOLDER/WAY-seg, which
+learns masks too. The processes are forked from this one, so that torch is imported once.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ import accelerate  # noqa: F401 - imported once, before the forks
 import peft  # noqa: F401
 import torch
 from tests.training.language_toys import TOY, save_toy, train, write_conversations
+from tests.training.seg_toys import SEG_TOY, save_toy_sam, write_phrases
+from tests.training.seg_toys import train as train_seg
 from tests.training.toy_runs import ended, forked
 
 from mlcd.training.lora import Lora
@@ -52,6 +54,11 @@ def main(folder: Path, ways: list[str]) -> None:
     for name, recipe in (("one", TOY), ("one-lora", WITH_LORA)):
         alone = forked(lambda: train(recipe, data, model, folder / name))  # noqa: B023 - run at once
         assert ended(alone) == 0
+    talk, sam = folder / "talk", folder / "sam"
+    write_conversations(talk, count=4)
+    write_phrases(talk, count=4)
+    save_toy_sam(sam)
+    assert ended(forked(lambda: train_seg(SEG_TOY, talk, model, sam, folder / "one-seg"))) == 0
     for way in ways:
         run = folder / way
         on_ranks(lambda: train(TOY, data, model, run, way=way, checkpoint_every=3))  # noqa: B023
@@ -65,6 +72,9 @@ def main(folder: Path, ways: list[str]) -> None:
         parts = replace(TOY, accumulate=2)
         on_ranks(
             lambda: train(parts, data, model, folder / f"{way}-parts", way=way)  # noqa: B023
+        )
+        on_ranks(
+            lambda: train_seg(SEG_TOY, talk, model, sam, folder / f"{way}-seg", way=way)  # noqa: B023
         )
 
 

@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from mlcd.apps.seg.loading import load_seg
+from mlcd.apps.seg.source import seg_weights
 from mlcd.core.language.loading import load_vlm
 from mlcd.training.run_log import read_lines
 
@@ -88,3 +90,17 @@ def test_lora_learns_the_same_on_ranks(runs: Path, way: str) -> None:
     assert losses(spread) == pytest.approx(losses(alone), rel=1e-5)
     assert (spread / "adapter" / "adapter_model.safetensors").exists()
     assert_same_weights(spread, alone, atol=2e-5)
+
+
+@ways
+def test_masks_are_learned_the_same_on_ranks(runs: Path, way: str) -> None:
+    """Though the ranks have different numbers of them."""
+    for name in ("loss", "words", "masks", "masks.iou"):
+        alone, spread = (
+            [line[name] for line in read_lines(runs / run / "losses.jsonl")]
+            for run in ("one-seg", f"{way}-seg")
+        )
+        assert spread == pytest.approx(alone, rel=1e-4), name
+    one, other = (seg_weights(load_seg(runs / run / "model")) for run in ("one-seg", f"{way}-seg"))
+    for key, value in one.items():
+        torch.testing.assert_close(value, other[key], rtol=1e-4, atol=5e-5, msg=key)

@@ -18,19 +18,14 @@ from mlcd.apps.seg.loading import load_seg
 from mlcd.apps.seg.source import seg_weights
 from mlcd.training.lora import Lora
 from mlcd.training.run_log import read_lines
-from mlcd.training.seg_loss import SegRates
+from mlcd.training.seg.loss import SegRates
 
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("data")
     write_conversations(folder, count=4)
-    write_phrases(folder / "phrases")
-    for path in (folder / "phrases").iterdir():
-        target = folder / (f"p{path.name}" if path.suffix == ".png" else path.name)
-        shutil.copy(path, target)
-    text = (folder / "train.jsonl").read_text().replace('"image": "', '"image": "p')
-    (folder / "train.jsonl").write_text(text)
+    write_phrases(folder)
     return folder
 
 
@@ -66,8 +61,23 @@ def test_the_model_answers_phrases(tuned: Path, data: Path) -> None:
     lines = read_lines(tuned / "losses.jsonl")
     assert len(lines) == 4
     for line in lines:
-        parts = line["words"] + 2 * line["cross_entropy"] + 0.5 * line["dice"]
-        assert line["loss"] == pytest.approx(parts, rel=1e-4)
+        assert line["loss"] == pytest.approx(line["words"] + line["masks"], rel=1e-5)
+        masks = 2 * line["masks.cross_entropy"] + 0.5 * line["masks.dice"]
+        assert line["masks"] == pytest.approx(masks, rel=1e-4)
+
+
+def test_parts_of_a_batch_change_nothing(
+    tuned: Path, data: Path, model: Path, sam: Path, tmp_path: Path
+) -> None:
+    """Though one part has more masks than the other."""
+    recipe = replace(SEG_TOY, language=replace(SEG_TOY.language, accumulate=2))
+    train(recipe, data, model, sam, tmp_path / "run")
+    for name in ("loss", "words", "masks", "masks.iou"):
+        whole, parts = (
+            [line[name] for line in read_lines(run / "losses.jsonl")]
+            for run in (tuned, tmp_path / "run")
+        )
+        assert parts == pytest.approx(whole, rel=1e-4), name
 
 
 def test_what_learns_changes_and_nothing_else(

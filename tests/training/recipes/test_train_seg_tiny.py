@@ -15,7 +15,6 @@ from mlcd.apps.seg.sam_files import save_sam
 from mlcd.apps.seg.starting import join
 from mlcd.core.language.loading import save_vlm
 from mlcd.training.data.samples import SampleMaker, num_tokens
-from mlcd.training.data.seg_samples import SegSampleMaker
 from mlcd.training.loop import LoopSettings
 from mlcd.training.recipes.playroom_phrases import PlayroomPhrases
 from mlcd.training.recipes.pretrain_sam import SamRecipe
@@ -27,6 +26,7 @@ from mlcd.training.recipes.train_seg_tiny import (
     train_seg_tiny,
 )
 from mlcd.training.run_log import read_lines
+from mlcd.training.seg.samples import SegSampleMaker
 
 WORDS = SegTinyRecipe().seg.words
 QUIET = LoopSettings(log_every=1, workers=0, tensorboard=False)

@@ -36,11 +36,10 @@ class SegBatch:
         return sum(len(example.sample.conversation.tiles) for example in self.examples)
 
     def parts(self, count: int, device: torch.device) -> list[Part]:
-        """Lists of examples, weighed by the tokens that are learned in them."""
-        weights = [num_learned(example.sample.conversation) for example in self.examples]
+        """Lists of examples: words weighed by the tokens that are learned, masks by their count."""
         moved = [_moved(example, device) for example in self.examples]
         return [
-            Part(inputs=moved[first:last], weight=sum(weights[first:last]))
+            Part(inputs=moved[first:last], weight=_weights(self.examples[first:last]))
             for first, last in even_parts(len(moved), count)
         ]
 
@@ -62,6 +61,13 @@ class SegBatch:
             for number, example in enumerate(self.examples)
             for place, mask in enumerate(example.masks)
         }
+
+
+def _weights(examples: Sequence[SegExample]) -> dict[str, float]:
+    return {
+        "words": sum(num_learned(example.sample.conversation) for example in examples),
+        "masks": sum(len(example.masks) for example in examples),
+    }
 
 
 _Joined = tuple[Tensor | None, Sequence[int]]

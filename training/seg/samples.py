@@ -26,9 +26,9 @@ from mlcd.core.language.messages import Message, read_messages
 from mlcd.core.masks import Mask
 from mlcd.core.rle import decode_rle
 from mlcd.training.data.conversations import Conversation, ConversationError, Video
-from mlcd.training.data.embedding_cache import EmbeddingCache
 from mlcd.training.data.samples import SampleMaker
-from mlcd.training.data.seg_batch import SegBatch, SegExample
+from mlcd.training.seg.batch import SegBatch, SegExample
+from mlcd.training.seg.embedding_cache import EmbeddingCache
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -11,9 +11,9 @@ from mlcd.apps.seg.model import SegmentationModel
 from mlcd.apps.seg.sam_pixels import logits_in_picture
 from mlcd.training.data.conversations import Conversation
 from mlcd.training.data.samples import SampleMaker
-from mlcd.training.data.seg_batch import SegExample
-from mlcd.training.data.seg_samples import SegSampleMaker
-from mlcd.training.seg_loss import SegLoss, SegRates, freeze_seg, seg_rate_groups
+from mlcd.training.seg.batch import SegExample
+from mlcd.training.seg.loss import SegLoss, SegRates, freeze_seg, seg_rate_groups
+from mlcd.training.seg.samples import SegSampleMaker
 
 RATES = SegRates(text_to_prompt=3e-4, mask_decoder=8e-4, prompt_encoder=8e-5)
 
@@ -52,10 +52,10 @@ def test_the_loss_is_words_and_twice_the_entropy_and_half_of_dice() -> None:
         dice.append(
             1 - (2 * (p * g).sum() / 1000 + 1e-6) / (p.sum() / 1000 + g.sum() / 1000 + 1e-6)
         )
-    assert float(found["cross_entropy"]) == pytest.approx(float(sum(entropy) / 2), rel=1e-4)
-    assert float(found["dice"]) == pytest.approx(float(sum(dice) / 2), rel=1e-4)
-    expected = found["words"] + 2 * found["cross_entropy"] + 0.5 * found["dice"]
-    assert float(found["loss"]) == pytest.approx(float(expected), rel=1e-6)
+    assert float(found["masks.cross_entropy"]) == pytest.approx(float(sum(entropy) / 2), rel=1e-4)
+    assert float(found["masks.dice"]) == pytest.approx(float(sum(dice) / 2), rel=1e-4)
+    expected = 2 * found["masks.cross_entropy"] + 0.5 * found["masks.dice"]
+    assert float(found["masks"]) == pytest.approx(float(expected), rel=1e-6)
 
 
 @pytest.mark.parametrize("num_masks", [0, 2])
@@ -63,7 +63,8 @@ def test_everything_that_learns_gets_a_gradient_and_nothing_else(num_masks: int)
     model = random_seg()
     freeze_seg(model, EVERYTHING, RATES)
     answer = "[SEG] and [SEG]." if num_masks else "No."
-    SegLoss(model)([example(model, answer, num_masks)])["loss"].backward()
+    found = SegLoss(model)([example(model, answer, num_masks)])
+    (found["words"] + found["masks"]).backward()
     for name, parameter in model.named_parameters():
         assert parameter.requires_grad == (parameter.grad is not None), name
     assert not any(p.requires_grad for p in model.sam.encoder.parameters())

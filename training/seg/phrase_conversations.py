@@ -1,9 +1,8 @@
-"""Phrases with masks as conversations, and several sources as one."""
+"""Phrases with masks as conversations."""
 
 from __future__ import annotations
 
 import hashlib
-import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -14,7 +13,6 @@ from mlcd.apps.seg.config import ABSENT, ANSWER, PHRASE, QUESTION, SEG
 from mlcd.core.datasets.referring_set import Phrase, ReferredImage, ReferringSet
 from mlcd.core.language.messages import Message
 from mlcd.core.masks import Mask
-from mlcd.training.data.conversation_files import ConversationSource
 from mlcd.training.data.conversations import Conversation
 
 
@@ -92,32 +90,4 @@ class PhraseConversations:
     def digest(self) -> str:
         """Of the set, and of how it is asked."""
         said = f"{self._set.digest} {self._words} {self._most_turns}"
-        return hashlib.sha256(said.encode()).hexdigest()
-
-
-class JoinedSources:
-    """Several sources one after the other, as one."""
-
-    def __init__(self, sources: Sequence[ConversationSource]) -> None:
-        """ValueError when there is none."""
-        if not sources:
-            raise ValueError("expected at least one source of conversations, got none")
-        self._sources = sources
-        self._starts = [0, *itertools.accumulate(len(source) for source in sources)]
-
-    def __len__(self) -> int:
-        return self._starts[-1]
-
-    def read(self, index: int) -> Conversation:
-        """Conversation `index`, of the source that it falls into."""
-        number = int(np.searchsorted(self._starts, index, side="right")) - 1
-        return self._sources[number].read(index - self._starts[number])
-
-    def has_pictures(self) -> NDArray[np.bool_]:
-        """Which of them are about pictures, (N,)."""
-        return np.concatenate([source.has_pictures() for source in self._sources])
-
-    def digest(self) -> str:
-        """Of all sources in their order."""
-        said = " ".join(source.digest() for source in self._sources)
         return hashlib.sha256(said.encode()).hexdigest()

@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from mlcd.apps.seg.model import SegmentationModel
 from mlcd.apps.seg.sam_pixels import logits_in_picture
 from mlcd.training.conversation_loss import PartRates, freeze_parts, groups_by_rate, part_of
-from mlcd.training.data.seg_batch import SegExample
 from mlcd.training.losses.masks import mask_cross_entropy, mask_dice, mask_iou
+from mlcd.training.seg.batch import SegExample
 
 _SAM_PARTS = {
     "model.vision_encoder": "image_encoder",
@@ -65,7 +65,9 @@ class SegLoss(nn.Module):
         return self.model.vlm.language.config
 
     def forward(self, examples: Sequence[SegExample]) -> dict[str, Tensor]:
-        """ "loss" and its parts "words", "cross_entropy" and "dice"; "iou" is the mean of masks."""
+        """ "words" and "masks", which are summed, and of the masks the means of their
+        cross-entropy, Dice and IoU.
+        """
         said = self.model([example.sample for example in examples])
         assert said.language.loss is not None
         logits: list[Tensor] = []
@@ -77,15 +79,19 @@ class SegLoss(nn.Module):
                 logits.append(logits_in_picture(told, shape, self.model.config.sam)[0])
                 masks.append(mask)
         # Without a mask in it the part still goes through the decoder, as on the other ranks.
-        nothing = sum(own.logits.float().sum() for own in said.masks) * 0
+        nothing = torch.stack([own.logits.float().sum() for own in said.masks]).sum() * 0
         entropy = mask_cross_entropy(logits, masks) + nothing
         dice = mask_dice(logits, masks) + nothing
         with torch.no_grad():
             ious = [mask_iou(own, mask) for own, mask in zip(logits, masks, strict=True)]
             iou = torch.stack(ious).mean() if ious else torch.zeros_like(entropy)
-        words = said.language.loss
-        loss = words + self.entropy_weight * entropy + self.dice_weight * dice
-        return {"loss": loss, "words": words, "cross_entropy": entropy, "dice": dice, "iou": iou}
+        return {
+            "words": said.language.loss,
+            "masks": self.entropy_weight * entropy + self.dice_weight * dice,
+            "masks.cross_entropy": entropy,
+            "masks.dice": dice,
+            "masks.iou": iou,
+        }
 
 
 def freeze_seg(model: SegmentationModel, rates: PartRates, seg_rates: SegRates) -> None:

@@ -19,9 +19,10 @@ from mlcd.core.datasets.phrase_list import read_phrase_list
 from mlcd.core.language.merging import num_image_tokens
 from mlcd.core.rle import encode_mask
 from mlcd.training.data.conversations import ConversationError, read_item
-from mlcd.training.data.phrase_conversations import JoinedSources, PhraseConversations, SegWords
+from mlcd.training.data.joined_sources import JoinedSources
 from mlcd.training.data.samples import SampleMaker
-from mlcd.training.data.seg_samples import SegSampleMaker
+from mlcd.training.seg.phrase_conversations import PhraseConversations, SegWords
+from mlcd.training.seg.samples import SegSampleMaker
 
 
 @pytest.fixture(scope="module")

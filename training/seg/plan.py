@@ -13,7 +13,7 @@ from mlcd.training.language_plan import PlannedConversations, plan_of
 from mlcd.training.lora import add_lora
 from mlcd.training.recipes.seg_recipe import SegRecipe
 from mlcd.training.saved_bytes import saved_bytes
-from mlcd.training.seg_loss import freeze_seg
+from mlcd.training.seg.loss import freeze_seg
 
 _HALF, _FLOAT = 2, 4
 _VLM = "vlm"
