@@ -13,7 +13,7 @@ from torch import nn
 
 from mlcd.core.int8_linear import Int8Linear
 from mlcd.core.language import ConversationCache, generate_batch, save_vlm
-from mlcd.core.language.int8 import quantize_int8
+from mlcd.core.language.int8 import DecoderInt8Linear, quantize_int8
 from mlcd.core.language.logit_change import measure_logit_change
 from mlcd.core.language.quantize import quantize
 from mlcd.core.language.vlm import Sample
@@ -93,7 +93,7 @@ def test_a_head_that_is_the_embedding_is_quantised_and_the_embedding_is_not() ->
 
 def test_what_is_not_plain_is_refused_in_words() -> None:
     vlm = toy_speaker()
-    with pytest.raises(ValueError, match="has a Int8Linear where a linear layer was expected"):
+    with pytest.raises(ValueError, match="has a DecoderInt8Linear where"):
         quantize_int8(quantize_int8(vlm))
     vlm.language.model.layers[0].mlp.up_proj = nn.Identity()
     with pytest.raises(ValueError, match=r"has a Identity .* merge adapters into the weights"):
@@ -106,3 +106,26 @@ def test_int8_weights_are_never_saved(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="int8 weights are not saved"):
         save_vlm(quantize_int8(toy_speaker()), tmp_path / "saved")
     assert not (tmp_path / "saved").exists()
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("outputs", [96, 1 << 15])
+@pytest.mark.parametrize("has_bias", [True, False])
+def test_however_many_rows_come_the_layer_is_the_one_it_was_made_from(
+    outputs: int, has_bias: bool
+) -> None:
+    """Small and large layers have each their own ways for one row, a few, and many."""
+    torch.manual_seed(0)
+    layer = nn.Linear(96, outputs, bias=has_bias)
+    int8 = DecoderInt8Linear(layer)
+    for count in (0, 1, 5, 8, 9, 40):
+        rows = torch.randn(count, 96) * torch.rand(count, 1) * 5 + 0.3
+        exact, found = layer(rows), int8(rows)
+        assert found.shape == exact.shape
+        assert found.dtype == torch.float32
+        if count:
+            assert float((found - exact).norm() / exact.norm()) < 0.02
+    assert int8(torch.zeros(1, 96)).allclose(layer(torch.zeros(1, 96)), atol=1e-6)
+    assert int8(torch.randn(1, 3, 96)).shape == (1, 3, outputs)
+    with torch.enable_grad(), pytest.raises(ValueError, match="gives no gradients"):
+        int8(torch.randn(1, 96, requires_grad=True))
