@@ -1,4 +1,4 @@
-"""`mlcd embodied eval`: a model's answers on OpenEQA and RoboVQA, measured and judged."""
+"""`mlcd embodied eval`: a model's answers on OpenEQA, RoboVQA and more, measured and judged."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from tyro.conf import arg, subcommand
 
+from mlcd.cli.embodied_general import General, run_general
 from mlcd.cli.output import note, print_json, print_result, progress_bar
 
 if TYPE_CHECKING:
@@ -65,7 +66,11 @@ class RoboVqa:
 
 
 def evaluate(
-    set: Annotated[OpenEqa, subcommand("openeqa")] | Annotated[RoboVqa, subcommand("robovqa")],  # noqa: A002
+    set: (  # noqa: A002
+        Annotated[OpenEqa, subcommand("openeqa")]
+        | Annotated[RoboVqa, subcommand("robovqa")]
+        | Annotated[General, subcommand("general")]
+    ),
     output: Annotated[Path, arg(aliases=["-o"], metavar="FOLDER")],
     model: str = "mlcd-embodied-tiny",
     model_name: str | None = None,
@@ -88,6 +93,14 @@ def evaluate(
         json: Print one JSON document.
     """
     how = Asking(shown=shown, prompt=prompt, max_new_tokens=max_new_tokens)
+    if isinstance(set, General):
+        if how != Asking():
+            raise ValueError(
+                "general: each task of the harness says itself what is shown and how it is asked; "
+                "leave out --shown, --prompt and --max-new-tokens"
+            )
+        run_general(set, output, model, name=model_name, device=device, json=json)
+        return
     if isinstance(set, RoboVqa):
         print_result(_robovqa(set, output, _load(model, model_name, device), how), json=json)
         return
@@ -111,9 +124,9 @@ def evaluate(
 class Asking:
     """How every set is asked."""
 
-    shown: Literal["episode", "single", "none"]
-    prompt: Literal["plain", "mlcd"]
-    max_new_tokens: int
+    shown: Literal["episode", "single", "none"] = "episode"
+    prompt: Literal["plain", "mlcd"] = "plain"
+    max_new_tokens: int = 128
 
     def asker(self, backend: LanguageBackend) -> Ask:
         """The function that asks."""
