@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 from tyro.conf import Positional, arg
 
 from mlcd.cli.output import note, print_json, shown
+
+if TYPE_CHECKING:
+    from mlcd.core.language.formats.limits import Limit
 
 NumberType = Literal["float32", "float16", "bfloat16"]
 
@@ -54,10 +57,6 @@ def export(
         tower_name=tower_name,
         overwrite=overwrite,
     )
-    changes = [
-        {"setting": change.setting, "from": change.value, "to": change.instead}
-        for change in done.changes
-    ]
     if json:
         print_json(
             {
@@ -69,7 +68,7 @@ def export(
                 "tokens": done.num_tokens,
                 "max_difference": done.max_difference,
                 "largest_logit": done.largest_logit,
-                "changes": changes,
+                "changes": change_list(done.changes),
             }
         )
         return
@@ -79,10 +78,23 @@ def export(
         f"{done.computed_in}): largest difference {done.max_difference:g}, of "
         f"{done.largest_logit:g}"
     )
-    for change in changes:
-        note(f"changed as accepted: {change['setting']} {change['from']!r} -> {change['to']!r}")
+    note_changes(done.changes)
     if to == "llava-next" and tower_name is None:
         note(
             "LLaVA-NeXT's code looks for mm_vision_tower from its working folder: run it within "
             f"{shown(output)}, or set it to a hub id with --tower-name"
         )
+
+
+def change_list(changes: Sequence[Limit]) -> list[dict[str, Any]]:
+    """The settings that became what a layout has, as JSON."""
+    return [
+        {"setting": change.setting, "from": change.value, "to": change.instead}
+        for change in changes
+    ]
+
+
+def note_changes(changes: Sequence[Limit]) -> None:
+    """The same in words."""
+    for change in changes:
+        note(f"changed as accepted: {change.setting} {change.value!r} -> {change.instead!r}")

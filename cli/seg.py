@@ -10,6 +10,7 @@ from tyro.conf import Positional, arg
 
 from mlcd.cli.diagnosis import diagnosis_json, diagnosis_lines
 from mlcd.cli.output import note, print_json, print_result, progress_bar, shown
+from mlcd.cli.seg_export import export
 from mlcd.cli.seg_video import video
 from mlcd.cli.verbs import run_verb
 
@@ -24,7 +25,7 @@ def main(arguments: Sequence[str]) -> int | None:
     """Parse the arguments of `mlcd seg` and run the verb."""
     return run_verb(
         "seg",
-        {"predict": predict, "video": video, "eval": evaluate, "check": check},
+        {"predict": predict, "video": video, "eval": evaluate, "check": check, "export": export},
         arguments,
         description="Referring segmentation: a picture and a phrase in, a mask out.",
     )

@@ -185,11 +185,20 @@ def export_original(sam: Sam, file: str | Path, *, dtype: torch.dtype = torch.fl
     ValueError for a SAM with a setting that such a file cannot state and that is not the
     published one, as another number of heads in the decoder.
     """
-    state = {original_name(key): value for key, value in sam_weights(sam).items()}
-    told = config_from_shapes({key: tuple(value.shape) for key, value in state.items()}).to_dict()
-    stated = sam.config.to_dict()
-    if others := [f"{name} {stated[name]}" for name in stated if stated[name] != told[name]]:
+    if others := unstated(sam):
         raise ValueError(f"{file}: an original SAM file cannot state {', '.join(others)}")
     with atomic_path(file) as part:
-        cast = cast_weights(state, dtype)
+        cast = cast_weights(original_weights(sam), dtype)
         torch.save({key: value.cpu().contiguous() for key, value in cast.items()}, part)
+
+
+def original_weights(sam: Sam) -> dict[str, Tensor]:
+    """The weights under their original names."""
+    return {original_name(key): value for key, value in sam_weights(sam).items()}
+
+
+def unstated(sam: Sam) -> list[str]:
+    """The settings that original weights do not tell, and that are not the published ones."""
+    shapes = {key: tuple(value.shape) for key, value in original_weights(sam).items()}
+    told, stated = config_from_shapes(shapes).to_dict(), sam.config.to_dict()
+    return [f"{name} {stated[name]}" for name in stated if stated[name] != told[name]]

@@ -172,7 +172,7 @@ def _question(config: VlmConfig, image: Any) -> list[dict[str, Any]]:
     return [{"role": "user", "content": content}]
 
 
-def _picture() -> Image:
+def compared_picture() -> Image:
     """Always the same, wider than high, and nowhere alike."""
     rows, columns = np.mgrid[0:150, 0:270]
     channels = [np.sin(rows / a) + np.cos(columns / b) for a, b in ((7, 31), (19, 11), (43, 5))]
@@ -186,7 +186,7 @@ def _logits(
     """What our code computes for a question about the picture."""
     vlm = vlm.to(dtype)
     restore_buffers(vlm.language, vlm.device)  # frequencies in float32, whatever the weights are in
-    picture = _picture()
+    picture = compared_picture()
     ids = torch.tensor(render(_question(vlm.config, picture), vlm.config.template, tokenizer))
     # labels that ignore everything: no logits are made but those that are compared
     sample = Sample(ids, torch.full_like(ids, IGNORE), cut_images([picture], vlm.config))
@@ -217,7 +217,7 @@ def _transformers_logits(folder: Path, config: VlmConfig, dtype: torch.dtype) ->
         raise ValueError(
             f"{folder}: Transformers does not take all weights as they are: {', '.join(unread)}"
         )
-    picture = _picture()
+    picture = compared_picture()
     text = processor.apply_chat_template(
         _question(config, picture), tokenize=False, add_generation_prompt=True
     )

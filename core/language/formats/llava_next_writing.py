@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+from torch import Tensor
 
 from mlcd.core.checkpoint import cast_weights, write_weights
 from mlcd.core.files import write_text
@@ -68,15 +70,19 @@ def write_llava_next(
     tokenizer: PreTrainedTokenizerBase,
     dtype: torch.dtype,
     tower_name: str | None = None,
+    beside: Mapping[str, Tensor] | None = None,
+    settings: Mapping[str, Any] | None = None,
 ) -> None:
     """Write the files into an existing folder.
 
     `tower_name` is what mm_vision_tower shall name; without one the tower is written once more, as
-    a folder within the folder, and named as that.
+    a folder within the folder, and named as that. A class that has more than this one has its
+    weights `beside`, under their published names, and its `settings` in the config.json.
     """
-    values = write_config(vlm.config, tower_name or TOWER_FOLDER)
+    values = write_config(vlm.config, tower_name or TOWER_FOLDER) | dict(settings or {})
     values["torch_dtype"] = str(dtype).removeprefix("torch.")
-    write_weights(folder, cast_weights(LLAVA_NEXT.publish(stored_weights(vlm)), dtype))
+    weights = {**LLAVA_NEXT.publish(stored_weights(vlm)), **(beside or {})}
+    write_weights(folder, cast_weights(weights, dtype))
     write_text(folder / "config.json", json.dumps(values, indent=2) + "\n")
     generation = generation_config(vlm.config, tokenizer)
     write_text(folder / "generation_config.json", json.dumps(generation, indent=2) + "\n")
