@@ -9,8 +9,8 @@ from __future__ import annotations
 import runpy
 import sys
 from importlib import import_module
-from pathlib import Path
 
+from mlcd.apps.embodied.lmms_eval.harness import task_folder
 from mlcd.core.optional import require
 
 MODULE = "mlcd.apps.embodied.lmms_eval.model"
@@ -23,7 +23,7 @@ def main() -> None:
     arguments = sys.argv[1:]
     is_run = any(own.partition("=")[0] == "--tasks" for own in arguments)
     if is_run and not any(own.partition("=")[0] == "--include_path" for own in arguments):
-        sys.argv += ["--include_path", str(Path(__file__).parent)]
+        sys.argv += ["--include_path", str(task_folder())]
     runpy.run_module("lmms_eval", run_name="__main__", alter_sys=True)
 
 

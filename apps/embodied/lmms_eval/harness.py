@@ -78,8 +78,8 @@ class HarnessRun:
 
 
 def task_folder() -> Path:
-    """Where the harness finds `mlcd_openeqa` and `mlcd_robovqa`."""
-    return Path(__file__).parent
+    """Where the harness finds the tasks of all applications: it looks through all folders below."""
+    return Path(__file__).parents[2]
 
 
 def run_harness(run: HarnessRun, output: Path, *, python: Path | None = None) -> dict[str, Any]:

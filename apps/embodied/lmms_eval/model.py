@@ -19,6 +19,7 @@ from mlcd.core.language.likelihood import answer_likelihoods
 from mlcd.core.language.messages import Message
 from mlcd.core.language.vlm import VisionLanguageModel
 from mlcd.core.ordered import ordered_map
+from mlcd.core.results.shares import Share
 
 
 class Mlcd(lmms):  # type: ignore[misc] # the harness stands in an environment of its own
@@ -54,11 +55,9 @@ class Mlcd(lmms):  # type: ignore[misc] # the harness stands in an environment o
         key = None if key_variable is None else _key(key_variable)
         self.backend = load_backend(pretrained, name=name, api_key=key, device=device, bits=bits)
         self._cache = ConversationCache()
-        self._rank, self._world_size = (
-            int(os.environ.get(variable, default))
-            for variable, default in (("RANK", 0), ("WORLD_SIZE", 1))
-        )
-        if self._world_size > 1:  # what the harness gathers results with
+        share = Share.from_environment()
+        self._rank, self._world_size = share.number, share.count
+        if share.count > 1:  # what the harness gathers results with
             from accelerate import Accelerator
 
             self.accelerator = Accelerator()

@@ -11,7 +11,6 @@ from typing import Any
 
 import PIL.Image
 
-from mlcd.apps.embodied.lmms_eval.where import folder_of
 from mlcd.apps.embodied.openeqa import measure_answer
 from mlcd.core.datasets.openeqa import (
     OpenEqaQuestion,
@@ -19,6 +18,7 @@ from mlcd.core.datasets.openeqa import (
     read_openeqa,
     sample_frames,
 )
+from mlcd.core.environment import path_from_environment
 from mlcd.core.images import read_image
 
 VARIABLE = "MLCD_OPENEQA"
@@ -29,7 +29,7 @@ def questions(_: Any) -> Any:
     """Those of `$MLCD_OPENEQA/open-eqa-v0.json`, in the place of what the harness loaded."""
     from datasets import Dataset
 
-    root = folder_of(VARIABLE, "OpenEQA's folder, with open-eqa-v0.json and frames/")
+    root = path_from_environment(VARIABLE, "OpenEQA's folder, with open-eqa-v0.json and frames/")
     return Dataset.from_list(
         [
             {
@@ -47,7 +47,7 @@ def questions(_: Any) -> Any:
 
 def frames(doc: Mapping[str, Any]) -> list[Any]:
     """The frames of the episode, evenly from its first to its last, as Pillow's pictures."""
-    root = folder_of(VARIABLE, "OpenEQA's folder, with open-eqa-v0.json and frames/")
+    root = path_from_environment(VARIABLE, "OpenEQA's folder, with open-eqa-v0.json and frames/")
     paths = episode_frames(root / "frames", doc["episode"])
     shown = [paths[number] for number in sample_frames(len(paths), NUM_FRAMES)]
     return [PIL.Image.fromarray(read_image(path)) for path in shown]

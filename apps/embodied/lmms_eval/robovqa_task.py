@@ -11,9 +11,9 @@ from typing import Any
 
 import PIL.Image
 
-from mlcd.apps.embodied.lmms_eval.where import folder_of
 from mlcd.apps.embodied.robovqa import measure_answer
 from mlcd.core.datasets.robovqa import RoboVqaQuestion, read_robovqa, rewrite_question
+from mlcd.core.environment import path_from_environment
 from mlcd.core.images import read_image
 
 VARIABLE = "MLCD_ROBOVQA"
@@ -35,7 +35,7 @@ def questions(_: Any) -> Any:
                 "question": own.text,
                 "answer": own.answer,
             }
-            for video in read_robovqa(folder_of(VARIABLE, "RoboVQA's tfrecords"))
+            for video in read_robovqa(path_from_environment(VARIABLE, "RoboVQA's tfrecords"))
             for own in video.questions
         ]
     )
@@ -72,5 +72,5 @@ def measure(doc: Mapping[str, Any], results: Sequence[str]) -> dict[str, float]:
 @cache
 def _videos() -> dict[int, tuple[bytes, ...]]:
     """The shown frames of every video, as JPEG: some 160 MB for the published validation set."""
-    root = folder_of(VARIABLE, "RoboVQA's tfrecords")
+    root = path_from_environment(VARIABLE, "RoboVQA's tfrecords")
     return {video.number: video.frames[::EVERY] for video in read_robovqa(root)}

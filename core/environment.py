@@ -1,4 +1,4 @@
-"""Where a task's data lie: the harness names tasks, and has no way of saying their folders."""
+"""Paths that only environment variables can name, where another program holds the command line."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 
-def folder_of(variable: str, what: str) -> Path:
+def path_from_environment(variable: str, what: str) -> Path:
     """The path in an environment variable; ValueError, naming it, when it is not set or not there.
 
     `what` says what is expected there.
