@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from importlib import import_module
 from itertools import groupby
 from typing import Any, Literal
 
@@ -79,10 +80,11 @@ class Mlcd(lmms):  # type: ignore[misc] # the harness stands in an environment o
                     progress.update(len(batch))
         return answers
 
-    def loglikelihood(self, requests: Sequence[Any]) -> list[tuple[float, bool]]:
+    def loglikelihood(self, requests: Sequence[Any]) -> list[Any]:
         """Of each request the mean loss of the continuation's tokens, and whether it is greedy.
 
-        A loss, as of the harness's LLaVA models: in tasks of choice it takes the smallest number.
+        A pair, in the envelope that the harness has for answers. A loss, as of the harness's LLaVA
+        models: in tasks of choice it takes the smallest number.
         ValueError for a model at a server, which does not say how likely an answer is.
         """
         if not isinstance(self.backend, VisionLanguageModel):
@@ -90,7 +92,7 @@ class Mlcd(lmms):  # type: ignore[misc] # the harness stands in an environment o
                 f"{self.backend.name} at a server: its chat completions say nothing about an "
                 "answer that is not theirs; load the model itself, or run tasks that let it write"
             )
-        found: list[tuple[float, bool]] = []
+        found: list[Any] = []
         with self._progress(len(requests)) as progress:
             # The choices of a question come one after the other.
             for _, group in groupby(requests, lambda own: (own.args[0], *own.args[3:])):
@@ -102,7 +104,8 @@ class Mlcd(lmms):  # type: ignore[misc] # the harness stands in an environment o
                     cache=self._cache,
                 )
                 found += [
-                    (-own.log_probability / own.num_tokens, own.is_greedy) for own in likelihoods
+                    _sealed((-own.log_probability / own.num_tokens, own.is_greedy))
+                    for own in likelihoods
                 ]
                 progress.update(len(same))
         return found
@@ -169,6 +172,12 @@ class PublishedLlava(Mlcd):
                 f"conv_template={conv_template}: {pretrained} was trained with {own}, and answers "
                 "nothing sensible in another; leave it out"
             )
+
+
+def _sealed(pair: tuple[float, bool]) -> Any:
+    """The pair so that lmms-eval 0.7 keeps it, which makes a text of it otherwise."""
+    envelope = getattr(import_module("lmms_eval.api.instance"), "GenerationResult", None)
+    return pair if envelope is None else envelope(pair)
 
 
 def _own_device(device: str | None) -> str | None:
