@@ -16,6 +16,7 @@ from mlcd.cli.pretrain import pretrain
 from mlcd.cli.train_language import (
     align_projector,
     embodied_tiny,
+    episodes_tiny,
     merge_lora,
     tune_instructions,
 )
@@ -43,6 +44,7 @@ def main(arguments: Sequence[str]) -> int | None:
             "tune-instructions": tune_instructions,
             "merge-lora": merge_lora,
             "embodied-tiny": embodied_tiny,
+            "episodes-tiny": episodes_tiny,
             "pretrain-sam": pretrain_sam,
             "tune-seg": tune_seg,
             "seg-tiny": seg_tiny,

@@ -173,6 +173,40 @@ def embodied_tiny(
     return None
 
 
+def episodes_tiny(
+    output: Annotated[Path, arg(aliases=["-o"], metavar="FOLDER")],
+    vlm: str = "mlcd-embodied-tiny",
+    set: tuple[str, ...] = (),  # noqa: A002 - the name of the flag
+    loop: OmitArgPrefixes[LoopSettings] = LoopSettings(checkpoint_every=100, workers=1),  # noqa: B008
+    plan: bool = False,
+) -> int | None:
+    """Tune the embedded vision-language model on episodes of the playroom: frames and questions.
+
+    Run it again with the same settings to go on after an interruption. Measure it with
+    `mlcd data playroom openeqa | robovqa` and `mlcd embodied eval`.
+
+    Args:
+        output: The run's folder; the model folder is `watching` in it.
+        vlm: The vision-language model to begin with.
+        set: Numbers of the recipe to change: `--set episodes=1000 tune.batch_size=8`.
+        loop: How the run is looked after.
+        plan: Print what the run consists of, and train nothing.
+    """
+    from mlcd.training.recipes.train_episodes_tiny import EpisodesTinyRecipe, train_episodes_tiny
+
+    recipe = overridden(EpisodesTinyRecipe(vlm=vlm), set)
+    if plan:
+        steps = recipe.tune.num_steps(recipe.episodes + recipe.questions)
+        print_json({"recipe": recipe.settings(), "steps": steps})
+        return None
+    model = train_episodes_tiny(recipe, output, loop=loop)
+    if model is None:
+        note(f"interrupted; the same command goes on from {shown(output)}")
+        return EXIT_INTERRUPTED
+    note(shown(model))
+    return None
+
+
 def _train(recipes: Recipes, name: str, run: ConversationRun, loop: LoopSettings) -> int | None:
     recipe = _recipe(recipes, name, run)
     if run.plan:
