@@ -30,6 +30,10 @@ from mlcd.training.recipes.playroom_conversations import PlayroomConversations
 from mlcd.training.recipes.starting_vlm import relaid_vlm
 from mlcd.training.recipes.train_conversations import train_conversations
 
+LICENCE = (
+    "Apache-2.0; the art it was trained on: Noto Emoji (Apache-2.0); its tower's also: Fluent Emoji "
+    "(MIT)"
+)
 _TILES = ((3, 3), (4, 3), (3, 4))
 """Of 64 pixels: what the pictures of the playroom measure, so that nothing small is shrunk away."""
 _SHARED: Mapping[str, Any] = {
@@ -143,6 +147,7 @@ def train_embodied_tiny(
         return None
     said = {
         "data": "pictures, captions and questions made by mlcd.playroom, each seen once",
+        "licence": LICENCE,
         "recipe": {"command": "mlcd train embodied-tiny", "settings": recipe.settings()},
         **(card or {}),
     }

@@ -24,7 +24,7 @@ from mlcd.training.recipes.language_recipe import LanguageRecipe
 from mlcd.training.recipes.playroom_conversations import PlayroomConversations
 from mlcd.training.recipes.starting_vlm import relaid_vlm
 from mlcd.training.recipes.train_conversations import train_conversations
-from mlcd.training.recipes.train_embodied_tiny import playroom_language
+from mlcd.training.recipes.train_embodied_tiny import LICENCE, playroom_language
 
 
 def _tune() -> LanguageRecipe:
@@ -81,6 +81,7 @@ def train_episodes_tiny(
         return None
     said = {
         "data": "episodes, pictures and questions made by mlcd.playroom, each seen once",
+        "licence": LICENCE,
         "recipe": {"command": "mlcd train episodes-tiny", "settings": recipe.settings()},
         **(card or {}),
     }

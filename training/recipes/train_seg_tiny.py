@@ -22,7 +22,7 @@ from mlcd.training.loop import LoopSettings
 from mlcd.training.recipes.playroom_conversations import PlayroomConversations
 from mlcd.training.recipes.playroom_phrases import PlayroomPhrases
 from mlcd.training.recipes.seg_recipe import SegRecipe
-from mlcd.training.recipes.train_embodied_tiny import playroom_language
+from mlcd.training.recipes.train_embodied_tiny import LICENCE, playroom_language
 from mlcd.training.recipes.train_seg import starting_seg, train_seg
 from mlcd.training.seg.loss import SegRates
 from mlcd.training.seg.phrase_conversations import SegWords
@@ -94,6 +94,7 @@ def train_seg_tiny(
     """
     said = {
         "data": "pictures, phrases and masks made by mlcd.playroom, each seen once",
+        "licence": LICENCE,
         "recipe": {"command": "mlcd train seg-tiny", "settings": recipe.settings()},
         **(card or {}),
     }
