@@ -31,8 +31,8 @@ from mlcd.training.recipes.starting_vlm import relaid_vlm
 from mlcd.training.recipes.train_conversations import train_conversations
 
 LICENCE = (
-    "Apache-2.0; the art it was trained on: Noto Emoji (Apache-2.0); its tower's also: Fluent Emoji "
-    "(MIT)"
+    "Apache-2.0; the art it was trained on: Noto Emoji (Apache-2.0), and its tower also: "
+    "Fluent Emoji (MIT)"
 )
 _TILES = ((3, 3), (4, 3), (3, 4))
 """Of 64 pixels: what the pictures of the playroom measure, so that nothing small is shrunk away."""
