@@ -50,6 +50,8 @@ class LanguageRecipe:
     clip: float = 1.0
     matrix_lr: float | None = None
     """Of Muon, for the matrices of the language model's blocks; None: AdamW trains them too."""
+    tower_matrix_lr: float | None = None
+    """The same for the matrices of the tower's blocks."""
     average_decay: float | None = None
     """Of the moving average of the weights, which is kept then; None: no average."""
     lora: Lora | None = None
@@ -75,10 +77,12 @@ class LanguageRecipe:
             )
         if self.lora is not None and self.rates.language is None:
             raise ValueError("lora needs rates.language: the rate of its matrices")
-        if self.matrix_lr is not None and (self.matrix_lr <= 0 or self.rates.language is None):
-            raise ValueError(
-                f"expected matrix_lr above 0 beside a rates.language, or none, got {self.matrix_lr}"
-            )
+        for name, lr, rate in (
+            ("matrix_lr beside a rates.language", self.matrix_lr, self.rates.language),
+            ("tower_matrix_lr beside a rates.tower", self.tower_matrix_lr, self.rates.tower),
+        ):
+            if lr is not None and (lr <= 0 or rate is None):
+                raise ValueError(f"expected a {name}, above 0, or none, got {lr} and {rate}")
         if unknown := self.sources.keys() - {each.name for each in fields(self)}:
             raise ValueError(f"sources of unknown fields: {sorted(unknown)}")
 
@@ -107,6 +111,12 @@ class LanguageRecipe:
         return Schedule(
             steps=steps, warmup_steps=round(self.warmup_share * steps), kind=self.schedule
         )
+
+    @property
+    def needs_whole_weights(self) -> bool:
+        """Whether every rank has to have all of them."""
+        rates = (self.matrix_lr, self.tower_matrix_lr, self.average_decay)
+        return any(rate is not None for rate in rates)
 
     def settings(self) -> dict[str, Any]:
         """What decides the weights, as plain values."""

@@ -19,7 +19,6 @@ from mlcd.core.language.stored import build_empty
 from mlcd.core.language.vlm import VisionLanguageModel
 from mlcd.training.conversation_loss import (
     ConversationLoss,
-    decoder_matrices,
     freeze_parts,
     part_of,
     rate_groups,
@@ -33,10 +32,10 @@ from mlcd.training.data.feature_pass import look_at_pictures
 from mlcd.training.data.samples import SampleMaker
 from mlcd.training.loop import LoopSettings, run_steps
 from mlcd.training.lora import add_lora, merge_lora, save_lora
-from mlcd.training.muon import Muon
 from mlcd.training.parallel.start import read_settings, start_placement
 from mlcd.training.progress import shown_progress
 from mlcd.training.recipes.language_recipe import LanguageRecipe
+from mlcd.training.recipes.muons import muons_for, taken_by
 from mlcd.training.update import Update
 
 if TYPE_CHECKING:
@@ -63,10 +62,9 @@ def train_conversations(
     A run that was cut off goes on where it was. Called by all
     ranks together. ValueError when the folder holds another run.
     """
-    needs_whole = recipe.matrix_lr is not None or recipe.average_decay is not None
-    if needs_whole and read_settings(way).get("kind") != "ddp":
+    if recipe.needs_whole_weights and read_settings(way).get("kind") != "ddp":
         raise ValueError(
-            f"matrix_lr and average_decay need whole weights on every rank, and {way} spreads "
+            f"Muon's rates and average_decay need whole weights on every rank, and {way} spreads "
             "them; leave them out, or train with ddp"
         )
     placement = start_placement(way, precision=recipe.precision, clip=recipe.clip)
@@ -153,12 +151,11 @@ def train_conversations(
 
 
 def _optimizers(vlm: VisionLanguageModel, recipe: LanguageRecipe) -> list[torch.optim.Optimizer]:
-    matrices = decoder_matrices(vlm) if recipe.matrix_lr is not None else []
-    groups = rate_groups(vlm, recipe.rates, weight_decay=recipe.weight_decay, without=matrices)
-    adamw = torch.optim.AdamW(groups, betas=recipe.betas, fused=True)
-    if recipe.matrix_lr is None:
-        return [adamw]
-    return [Muon(matrices, lr=recipe.matrix_lr, weight_decay=recipe.weight_decay), adamw]
+    muons = muons_for(vlm, recipe)
+    groups = rate_groups(
+        vlm, recipe.rates, weight_decay=recipe.weight_decay, without=taken_by(muons)
+    )
+    return [*muons, torch.optim.AdamW(groups, betas=recipe.betas, fused=True)]
 
 
 def _look(

@@ -19,15 +19,15 @@ from mlcd.apps.seg.sam_files import load_sam
 from mlcd.apps.seg.source import build_empty
 from mlcd.apps.seg.starting import join
 from mlcd.core.language.qwen2 import restore_buffers
-from mlcd.training.conversation_loss import decoder_matrices, save_memory, sharding_units
+from mlcd.training.conversation_loss import save_memory, sharding_units
 from mlcd.training.data.conversation_batches import ConversationBatches
 from mlcd.training.data.conversation_files import ConversationSource
 from mlcd.training.data.samples import SampleMaker
 from mlcd.training.loop import LoopSettings, run_steps
 from mlcd.training.lora import add_lora, merge_lora
-from mlcd.training.muon import Muon
 from mlcd.training.parallel.start import read_settings, start_placement
 from mlcd.training.progress import shown_progress
+from mlcd.training.recipes.muons import muons_for, taken_by
 from mlcd.training.recipes.seg_recipe import SegRecipe
 from mlcd.training.recipes.starting_vlm import relaid_vlm
 from mlcd.training.seg.embedding_cache import EmbeddingCache, encode_pictures
@@ -83,10 +83,9 @@ def train_seg(
     Called by all ranks together. ValueError when the folder holds another run.
     """
     language = recipe.language
-    is_whole = read_settings(way).get("kind") == "ddp"
-    if not is_whole and (language.matrix_lr is not None or language.average_decay is not None):
+    if language.needs_whole_weights and read_settings(way).get("kind") != "ddp":
         raise ValueError(
-            f"matrix_lr and average_decay need whole weights on every rank, and {way} spreads "
+            f"Muon's rates and average_decay need whole weights on every rank, and {way} spreads "
             "them; leave them out, or train with ddp"
         )
     if cache is not None and recipe.rates.image_encoder is not None:
@@ -175,16 +174,12 @@ def train_seg(
 
 def _optimizers(model: SegmentationModel, recipe: SegRecipe) -> list[torch.optim.Optimizer]:
     language = recipe.language
-    is_plain = language.matrix_lr is None
-    matrices = [] if is_plain else decoder_matrices(model.vlm)
+    muons = muons_for(model.vlm, language)
     groups = seg_rate_groups(
         model,
         language.rates,
         recipe.rates,
         weight_decay=language.weight_decay,
-        without=matrices,
+        without=taken_by(muons),
     )
-    adamw = torch.optim.AdamW(groups, betas=language.betas, fused=True)
-    if language.matrix_lr is None:
-        return [adamw]
-    return [Muon(matrices, lr=language.matrix_lr, weight_decay=language.weight_decay), adamw]
+    return [*muons, torch.optim.AdamW(groups, betas=language.betas, fused=True)]

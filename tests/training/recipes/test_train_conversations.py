@@ -13,11 +13,12 @@ import torch
 from tests.training.language_toys import ALIGN, TOY, save_toy, toy_vlm, train, write_conversations
 
 from mlcd.core.language.loading import load_vlm
-from mlcd.training.conversation_loss import PartRates
+from mlcd.training.conversation_loss import PartRates, freeze_parts
 from mlcd.training.data.conversation_files import ConversationFiles
 from mlcd.training.loop import LoopSettings
 from mlcd.training.lora import Lora
 from mlcd.training.recipes.merge_lora import merge_adapter
+from mlcd.training.recipes.muons import muons_for, taken_by
 from mlcd.training.recipes.train_conversations import train_conversations
 from mlcd.training.run_log import read_lines
 
@@ -206,3 +207,27 @@ def test_muon_and_averages_are_trained_with_copies_on_every_rank(
         train(both, data, model, tmp_path / "x", way="zero3")
     assert train(both, data, model, tmp_path / "run") is not None
     assert losses(tmp_path / "run")[-1] < losses(tmp_path / "run")[0]
+
+
+def test_muon_trains_the_matrices_that_have_a_rate_and_adamw_the_others(model: Path) -> None:
+    vlm = load_vlm(model)
+    freeze_parts(vlm, TOY.rates)
+    names = {id(parameter): name for name, parameter in vlm.named_parameters()}
+
+    def taken(**rates: float) -> set[str]:
+        muons = muons_for(vlm, replace(TOY, **rates))
+        assert [group["lr"] for muon in muons for group in muon.param_groups] == [*rates.values()]
+        return {names[id(parameter)] for parameter in taken_by(muons)}
+
+    assert taken() == set()
+    both = taken(matrix_lr=0.01, tower_matrix_lr=0.02)
+    assert both == taken(matrix_lr=0.01) | taken(tower_matrix_lr=0.02)
+    assert "tower.blocks.0.mlp.fc1.weight" in both
+    assert "language.model.layers.1.mlp.up_proj.weight" in both
+    assert not any(name.startswith("tower.blocks.2.") for name in both)  # nothing looks at it
+    assert all(vlm.get_parameter(name).ndim == 2 for name in both)
+    for wrong in ({"tower_matrix_lr": -1.0}, {"matrix_lr": 0.0}):
+        with pytest.raises(ValueError, match=f"expected a {next(iter(wrong))}"):
+            replace(TOY, **wrong)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match=r"tower_matrix_lr beside a rates\.tower"):
+        replace(ALIGN, tower_matrix_lr=0.1)
