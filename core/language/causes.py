@@ -1,5 +1,5 @@
 """The likely cause of what is wrong with a vision-language model's keys, in words, with what to do
-about it. Only `doctor.py` asks.
+about it. `doctor.py` tells all of them, `loading.py` the most telling one.
 """
 
 from __future__ import annotations

@@ -17,6 +17,7 @@ from mlcd.core.checkpoint import (
     write_weights,
 )
 from mlcd.core.files import atomic_folder, write_text
+from mlcd.core.language.causes import causes_of_report
 from mlcd.core.language.config import KIND, VlmConfig
 from mlcd.core.language.formats.recognise import recognise
 from mlcd.core.language.formats.tokenizers import check_tokenizer, has_tokenizer
@@ -40,8 +41,8 @@ def load_vlm(
     Transformers') or a hub id, with its tokenizer where the folder has one.
 
     In evaluation mode, on the CPU in float32 unless `device` and `dtype` say otherwise; a CUDA
-    device alone means bfloat16. ValueError, naming the keys, when the weights are not exactly those
-    of the architecture, and when the tokenizer does not fit the model.
+    device alone means bfloat16. ValueError, naming the keys and the likely cause, when the weights
+    are not exactly those of the architecture, and when the tokenizer does not fit the model.
 
     Weights that need no other number type stay mapped from their files: they may be replaced or
     removed while the model is in use, but not overwritten in place.
@@ -50,7 +51,8 @@ def load_vlm(
     source = recognise(path)
     report = source.compare()
     if not report.is_clean:
-        raise ValueError(f"{path}: {report.summary()}; see `mlcd embodied check {path}`")
+        likely = "".join(f"; likely {cause}" for cause in causes_of_report(source, report)[:1])
+        raise ValueError(f"{path}: {report.summary()}; see `mlcd embodied check {path}`{likely}")
     tokenizer = None
     if has_tokenizer(source.tokenizer_folder):
         tokenizer = load_tokenizer(source.tokenizer_folder)
