@@ -63,7 +63,7 @@ def config(*, is_quick: bool) -> VlmConfig:
     tower = presets.mlcd_l14_336()
     depth = 2 if is_quick else 24
     language = {
-        "vocab_size": 151_936,
+        "vocab_size": 2048 if is_quick else 151_936,
         "hidden_size": 896,
         "intermediate_size": 4864,
         "num_hidden_layers": depth,
