@@ -236,3 +236,16 @@ def test_conversations_to_train_on(
     assert line.startswith("mlcd: data/talks.jsonl, line 6")
     assert said in line
     assert not Path("run").exists()
+
+
+def test_a_list_of_conversations_with_a_broken_line_in_the_middle(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    items = json.loads(write_conversations(Path("data")).read_text())
+    Path("data/talks.json").write_text("[\n" + ",\n".join(spoiled_line(items)) + "\n]")
+    save_toy(Path("toy"))
+    words = ["train", "tune-instructions", "data/talks.json", "--images", "data", "-o", "run"]
+    line = one_line([*words, "--start", "toy", "--set", "precision='no'"], capsys)
+    assert line.startswith("mlcd: data/talks.json, line 7: not valid JSON: ")
+    assert line.endswith("; mend it: a list cannot be read past it")
+    assert not Path("run").exists()

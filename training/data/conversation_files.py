@@ -249,7 +249,7 @@ def _json_array(file: Path) -> Iterator[_Item]:
         except json.JSONDecodeError as error:
             raise ConversationError(
                 f"{file}, line {error.lineno}: not valid JSON: {error.msg} at column "
-                f"{error.colno}; a list cannot be read past it"
+                f"{error.colno}; mend it: a list cannot be read past it"
             ) from error
         line, counted = line + text.count("\n", counted, position), position
         yield _Item(text=text[position:end], line=line)
