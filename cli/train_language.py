@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -15,6 +15,7 @@ from mlcd.cli.main import EXIT_INTERRUPTED
 from mlcd.cli.output import note, print_json, shown
 from mlcd.cli.overrides import overridden
 from mlcd.cli.train_plan import ShownPlan
+from mlcd.cli.train_run import SpreadRun, with_lora
 from mlcd.core.language import presets
 from mlcd.core.language.config import VlmConfig
 from mlcd.core.language.vlm import VisionLanguageModel
@@ -32,43 +33,23 @@ _PLANNED = {"next-7b": presets.mlcd_next_7b, "embodied-7b": presets.mlcd_embodie
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class ConversationRun:
+class ConversationRun(SpreadRun):
     """What a run learns from, what it begins with, and how it is spread."""
 
     data: Annotated[str | None, Positional, arg(metavar="CONVERSATIONS")] = None
     """LLaVA's .json, a .jsonl, several as {a,b}.json, or a .yaml mixture of them."""
-    output: Annotated[Path | None, arg(aliases=["-o"], metavar="FOLDER")] = None
-    """The run's folder; the model folder is `model` in it."""
-    images: Annotated[Path | None, arg(metavar="FOLDER")] = None
-    """The folder that the paths of pictures are below."""
     start: Annotated[str | None, arg(metavar="MODEL")] = None
     """A vision-language model to go on from; or, instead of it, --tower and --language."""
     tower: Annotated[str | None, arg(metavar="MODEL")] = None
     """A trained tower: embedded name, model folder or hub id."""
     language: Annotated[str | None, arg(metavar="MODEL")] = None
     """A trained Qwen2 language model with its tokenizer: folder or hub id."""
-    set: tuple[str, ...] = ()
-    """Numbers of the recipe to change: `--set batch_size=32 rates.tower=None`."""
-    lora: int | None = None
-    """Rank of LoRA's matrices, which then learn in place of the language model's own."""
-    parallel: str = "ddp"
-    """How weights are spread: ddp, fsdp2, zero2, zero3, or a file like one of theirs."""
     features: Annotated[Path | None, arg(metavar="FOLDER")] = None
     """Keep what a frozen tower says of the pictures there, and train on that."""
-    broken: Literal["error", "skip"] = "error"
-    """What to do about a broken conversation: stop and name it, or leave it out and count it."""
-    plan: bool = False
-    """Print the recipe with its sources and the memory it takes, and train nothing."""
     plan_model: Literal["next-7b", "embodied-7b"] = "next-7b"
     """The published model to plan for, where neither --start nor --tower names one."""
-    gpus: int = 8
-    """Number of GPUs to plan for."""
-    gpu_memory: float = 80.0
-    """GB of memory of each of them."""
     text_tokens: int | None = None
     """Tokens of text to plan for in the longest sample: 128 in captions, 1024 in conversations."""
-    json: bool = False
-    """Print one JSON document."""
 
 
 def align_projector(
@@ -245,12 +226,7 @@ def _train(recipes: Recipes, name: str, run: ConversationRun, loop: LoopSettings
 def _recipe(recipes: Recipes, name: str, run: ConversationRun) -> LanguageRecipe:
     if name not in recipes:
         raise ValueError(f"no recipe {name!r}; expected one of {', '.join(recipes)}")
-    recipe = recipes[name]()
-    if run.lora is not None:
-        from mlcd.training.lora import Lora
-
-        recipe = replace(recipe, lora=Lora(rank=run.lora))
-    return overridden(recipe, run.set)
+    return overridden(with_lora(recipes[name](), run.lora), run.set)
 
 
 def _start(recipe: LanguageRecipe, run: ConversationRun, dtype: torch.dtype) -> VisionLanguageModel:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import OmitArgPrefixes, Positional, arg
 
@@ -13,6 +13,7 @@ from mlcd.cli.main import EXIT_INTERRUPTED
 from mlcd.cli.output import note, print_json, progress_bar, shown
 from mlcd.cli.overrides import overridden
 from mlcd.cli.train_plan import ShownPlan
+from mlcd.cli.train_run import SpreadRun, with_lora
 from mlcd.training.loop import LoopSettings
 from mlcd.training.recipes.seg_recipe import SegRecipe, tune_mlcd_seg
 
@@ -23,16 +24,14 @@ TUNING = {"tune-mlcd-seg": tune_mlcd_seg}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class SegRun:
-    """What a segmentation run learns from, what it begins with, and how it is spread."""
+class SegRun(SpreadRun):
+    """What a segmentation run learns from, what it begins with, and how it is spread. A plan is
+    that of MLCD-Seg-7B.
+    """
 
     conversations: Annotated[tuple[str, ...], Positional, arg(metavar="CONVERSATIONS")] = ()
     """LLaVA's .json, .jsonl or .yaml, with `segmentation` where gpt says [SEG], or without masks,
     so that the model still talks."""
-    output: Annotated[Path | None, arg(aliases=["-o"], metavar="FOLDER")] = None
-    """The run's folder; the model folder is `model` in it."""
-    images: Annotated[Path | None, arg(metavar="FOLDER")] = None
-    """The folder that the paths of pictures in conversations are below."""
     phrases: tuple[Path, ...] = ()
     """Phrases of one's own: .jsonl files, or folders with a train.jsonl."""
     refcoco: Annotated[Path | None, arg(metavar="ROOT")] = None
@@ -43,27 +42,10 @@ class SegRun:
     """A vision-language model to begin with; without --sam a segmentation model to go on from."""
     sam: Annotated[str | None, arg(metavar="MODEL")] = None
     """A Segment Anything Model: original .pth, Transformers' folder or hub id."""
-    set: tuple[str, ...] = ()
-    """Numbers of the recipe to change: `--set language.batch_size=32 rates.mask_decoder=None`."""
-    lora: int | None = None
-    """Rank of LoRA's matrices, which then learn in place of the language model's own."""
-    parallel: str = "ddp"
-    """How weights are spread: ddp, fsdp2, zero2, zero3, or a file like one of theirs."""
     embeddings: Annotated[Path | None, arg(metavar="FOLDER")] = None
     """Keep what the SAM's encoder says of the pictures there, and train on that."""
-    broken: Literal["error", "skip"] = "error"
-    """What to do about a broken conversation: stop and name it, or leave it out and count it."""
-    plan: bool = False
-    """Print the recipe with its sources and the memory it takes for MLCD-Seg-7B, and train
-    nothing."""
-    gpus: int = 8
-    """Number of GPUs to plan for."""
-    gpu_memory: float = 80.0
-    """GB of memory of each of them."""
     text_tokens: int = 512
     """Tokens of text to plan for in the longest sample."""
-    json: bool = False
-    """Print one JSON document."""
 
 
 def pretrain_sam(
@@ -123,10 +105,7 @@ def tune_seg(
     if recipe not in TUNING:
         raise ValueError(f"no recipe {recipe!r}; expected one of {', '.join(TUNING)}")
     numbers = TUNING[recipe]()
-    if run.lora is not None:
-        from mlcd.training.lora import Lora
-
-        numbers = replace(numbers, language=replace(numbers.language, lora=Lora(rank=run.lora)))
+    numbers = replace(numbers, language=with_lora(numbers.language, run.lora))
     numbers = overridden(numbers, run.set)
     if run.plan:
         _print_plan(recipe, numbers, run)

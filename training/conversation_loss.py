@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -78,8 +78,15 @@ def rate_groups(
     without: Collection[nn.Parameter] = (),
 ) -> list[dict[str, Any]]:
     """Groups of what learns, for an optimizer: by rate, matrices with weight decay."""
-    named = ((getattr(rates, part_of(name)), name, value) for name, value in vlm.named_parameters())
-    return groups_by_rate(named, weight_decay=weight_decay, without=without)
+    return groups_by_rate(rated(vlm, rates), weight_decay=weight_decay, without=without)
+
+
+def rated(
+    vlm: VisionLanguageModel, rates: PartRates
+) -> Iterator[tuple[float | None, str, nn.Parameter]]:
+    """Each parameter with the rate of its part."""
+    for name, parameter in vlm.named_parameters():
+        yield getattr(rates, part_of(name)), name, parameter
 
 
 def groups_by_rate(

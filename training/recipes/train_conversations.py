@@ -32,11 +32,9 @@ from mlcd.training.data.feature_pass import look_at_pictures
 from mlcd.training.data.samples import SampleMaker
 from mlcd.training.loop import LoopSettings, run_steps
 from mlcd.training.lora import add_lora, merge_lora, save_lora
-from mlcd.training.parallel.start import read_settings, start_placement
 from mlcd.training.progress import shown_progress
 from mlcd.training.recipes.language_recipe import LanguageRecipe
-from mlcd.training.recipes.muons import muons_for, taken_by
-from mlcd.training.update import Update
+from mlcd.training.recipes.language_run import begin_run, update_for
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -59,20 +57,12 @@ def train_conversations(
     `start` gives the model to begin with, in the precision asked for; `way` is how its weights are
     placed over the ranks (`parallel/start.py`); `cache` is a folder of what the tower, which must
     then be frozen, said of the pictures; `in_order`: conversations come in the order of the source.
-    A run that was cut off goes on where it was. Called by all
-    ranks together. ValueError when the folder holds another run.
+    A run that was cut off goes on where it was. Called by all ranks together. ValueError when the
+    folder holds another run.
     """
-    if recipe.needs_whole_weights and read_settings(way).get("kind") != "ddp":
-        raise ValueError(
-            f"Muon's rates and average_decay need whole weights on every rank, and {way} spreads "
-            "them; leave them out, or train with ddp"
-        )
-    placement = start_placement(way, precision=recipe.precision, clip=recipe.clip)
+    placement, number_type = begin_run(recipe, way)
     accelerator = placement.accelerator
-    torch.manual_seed(recipe.seed)
-    # DeepSpeed keeps its own copy in float32 of what it trains.
-    is_half = placement.is_zero and recipe.precision == "bf16"
-    vlm = start(torch.bfloat16 if is_half else torch.float32)
+    vlm = start(number_type)
     config, tokenizer = vlm.config, vlm.tokenizer
     if tokenizer is None:
         raise ValueError(f"{vlm.name} has no tokenizer, without which there is no text to learn")
@@ -102,17 +92,16 @@ def train_conversations(
         save_memory(vlm)
     model = ConversationLoss(vlm)
     placement.spread(model, sharding_units(vlm))
-    optimizers = _optimizers(vlm, recipe)
     schedule = recipe.schedule_for(len(source))
-    update = Update(
+    update = update_for(
+        recipe,
         model,
-        optimizers,
+        vlm,
+        lambda taken: rate_groups(
+            vlm, recipe.rates, weight_decay=recipe.weight_decay, without=taken
+        ),
         placement=placement,
         schedule=schedule,
-        accumulate=recipe.accumulate,
-        clip=recipe.clip,
-        average_decay=recipe.average_decay,
-        seed=recipe.seed,
     )
     settings = recipe.settings() | {
         "start": vlm.name,
@@ -148,14 +137,6 @@ def train_conversations(
         )
     accelerator.wait_for_everyone()
     return output / "model"
-
-
-def _optimizers(vlm: VisionLanguageModel, recipe: LanguageRecipe) -> list[torch.optim.Optimizer]:
-    muons = muons_for(vlm, recipe)
-    groups = rate_groups(
-        vlm, recipe.rates, weight_decay=recipe.weight_decay, without=taken_by(muons)
-    )
-    return [*muons, torch.optim.AdamW(groups, betas=recipe.betas, fused=True)]
 
 
 def _look(

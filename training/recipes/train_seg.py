@@ -25,15 +25,13 @@ from mlcd.training.data.conversation_files import ConversationSource
 from mlcd.training.data.samples import SampleMaker
 from mlcd.training.loop import LoopSettings, run_steps
 from mlcd.training.lora import add_lora, merge_lora
-from mlcd.training.parallel.start import read_settings, start_placement
 from mlcd.training.progress import shown_progress
-from mlcd.training.recipes.muons import muons_for, taken_by
+from mlcd.training.recipes.language_run import begin_run, update_for
 from mlcd.training.recipes.seg_recipe import SegRecipe
 from mlcd.training.recipes.starting_vlm import relaid_vlm
 from mlcd.training.seg.embedding_cache import EmbeddingCache, encode_pictures
 from mlcd.training.seg.loss import SegLoss, freeze_seg, seg_rate_groups
 from mlcd.training.seg.samples import SegSampleMaker
-from mlcd.training.update import Update
 
 
 def starting_seg(
@@ -83,18 +81,11 @@ def train_seg(
     Called by all ranks together. ValueError when the folder holds another run.
     """
     language = recipe.language
-    if language.needs_whole_weights and read_settings(way).get("kind") != "ddp":
-        raise ValueError(
-            f"Muon's rates and average_decay need whole weights on every rank, and {way} spreads "
-            "them; leave them out, or train with ddp"
-        )
     if cache is not None and recipe.rates.image_encoder is not None:
         raise ValueError("kept embeddings are for a frozen encoder; leave rates.image_encoder out")
-    placement = start_placement(way, precision=language.precision, clip=language.clip)
+    placement, number_type = begin_run(language, way)
     accelerator = placement.accelerator
-    torch.manual_seed(language.seed)
-    is_half = placement.is_zero and language.precision == "bf16"
-    model = start(torch.bfloat16 if is_half else torch.float32)
+    model = start(number_type)
     config, tokenizer = model.config, model.vlm.tokenizer
     assert tokenizer is not None  # `load_seg` and `join` saw to it
     kept = None if cache is None else EmbeddingCache(cache, model.sam)
@@ -133,15 +124,19 @@ def train_seg(
     loss = SegLoss(model, entropy_weight=recipe.entropy_weight, dice_weight=recipe.dice_weight)
     placement.spread(loss, sharding_units(model.vlm))
     schedule = language.schedule_for(len(source))
-    update = Update(
+    update = update_for(
+        language,
         loss,
-        _optimizers(model, recipe),
+        model.vlm,
+        lambda taken: seg_rate_groups(
+            model,
+            language.rates,
+            recipe.rates,
+            weight_decay=language.weight_decay,
+            without=taken,
+        ),
         placement=placement,
         schedule=schedule,
-        accumulate=language.accumulate,
-        clip=language.clip,
-        average_decay=language.average_decay,
-        seed=language.seed,
     )
     settings = recipe.settings() | {"start": model.name, "conversations": source.digest()}
     is_done = run_steps(
@@ -170,16 +165,3 @@ def train_seg(
         )
     accelerator.wait_for_everyone()
     return output / "model"
-
-
-def _optimizers(model: SegmentationModel, recipe: SegRecipe) -> list[torch.optim.Optimizer]:
-    language = recipe.language
-    muons = muons_for(model.vlm, language)
-    groups = seg_rate_groups(
-        model,
-        language.rates,
-        recipe.rates,
-        weight_decay=language.weight_decay,
-        without=taken_by(muons),
-    )
-    return [*muons, torch.optim.AdamW(groups, betas=language.betas, fused=True)]

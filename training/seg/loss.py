@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from mlcd.apps.seg.model import SegmentationModel
 from mlcd.apps.seg.sam_pixels import logits_in_picture
-from mlcd.training.conversation_loss import PartRates, freeze_parts, groups_by_rate, part_of
+from mlcd.training.conversation_loss import PartRates, freeze_parts, groups_by_rate, rated
 from mlcd.training.losses.masks import mask_cross_entropy, mask_dice, mask_iou
 from mlcd.training.seg.batch import SegExample
 
@@ -110,10 +110,7 @@ def seg_rate_groups(
     without: Collection[nn.Parameter] = (),
 ) -> list[dict[str, Any]]:
     """Groups of what learns, for an optimizer: by rate, matrices with weight decay."""
-    words = (
-        (getattr(rates, part_of(name)), name, value) for name, value in model.vlm.named_parameters()
-    )
-    everything = (*words, *_mask_side(model, seg_rates))
+    everything = (*rated(model.vlm, rates), *_mask_side(model, seg_rates))
     return groups_by_rate(everything, weight_decay=weight_decay, without=without)
 
 

@@ -17,8 +17,8 @@ from mlcd.training.conversation_loss import PartRates, freeze_parts
 from mlcd.training.data.conversation_files import ConversationFiles
 from mlcd.training.loop import LoopSettings
 from mlcd.training.lora import Lora
+from mlcd.training.recipes.language_run import muons_for, taken_by
 from mlcd.training.recipes.merge_lora import merge_adapter
-from mlcd.training.recipes.muons import muons_for, taken_by
 from mlcd.training.recipes.train_conversations import train_conversations
 from mlcd.training.run_log import read_lines
 
